@@ -1,0 +1,81 @@
+"""Every subject, stream, bucket and queue group. Nowhere else is one written out."""
+
+from uuid import UUID
+
+SERVICE = "library"
+QUEUE_GROUP = "library-worker"
+
+DEPLOY_REQUEST = "library.deploy.request"
+DEPLOY_ROLLBACK = "library.deploy.rollback"
+DEPLOY_VALIDATE = "library.deploy.validate"
+DEPLOY_GET = "library.deploy.get"
+DEPLOY_LIST = "library.deploy.list"
+DEPLOY_HISTORY = "library.deploy.history"
+DEPLOY_CONFIRM = "library.deploy.confirm"
+DEPLOY_HEALTH = "library.deploy.health"
+DEPLOY_RETIRE = "library.deploy.retire"
+DEPLOY_AS_OF = "library.deploy.as_of"
+DEPLOY_CONVERGENCE = "library.deploy.convergence"
+ENVIRONMENT_LIST = "library.environment.list"
+ENVIRONMENT_SET = "library.environment.set"
+ENTITY_CREATE = "library.entity.create"
+ENTITY_GET = "library.entity.get"
+ENTITY_LIST = "library.entity.list"
+ENTITY_UPDATE = "library.entity.update"
+ENTITY_DELETE = "library.entity.delete"
+ENTITY_DEPLOYMENTS = "library.entity.deployments"
+QUARANTINE_LIST = "library.quarantine.list"
+QUARANTINE_LIFT = "library.quarantine.lift"
+STATUS_GET = "library.status.get"
+
+REPLY_PREFIXES = ("_INBOX.", "_R_.")
+"""The only places a reply goes to: a caller may name any reply subject, a stream's among them."""
+
+EVENTS_STREAM = "LIBRARY_EVENTS"
+EVENTS_WILDCARD = "library.events.>"
+EVENT_SOURCE = "library"
+
+ACTIVE_BUCKET = "library-active"
+
+OUTBOX_WAKE = "library.internal.outbox"
+"""A hint, without a promise, from a worker that committed to the one whose relay leads."""
+
+
+def deployment_event(event: str, environment: str, entity_id: UUID | str) -> str:
+    """The subject of a deployment's event."""
+    return f"library.events.deployment.{event}.{environment}.{entity_id}"
+
+
+def entity_event(event: str, entity_id: UUID | str) -> str:
+    """The subject of an entity's event."""
+    return f"library.events.entity.{event}.{entity_id}"
+
+
+def environment_event(event: str, environment: str) -> str:
+    """The subject of an environment's event."""
+    return f"library.events.environment.{event}.{environment}"
+
+
+def watched_events(entity_id: UUID | str = "*", environment: str = "*") -> str:
+    """The filter for deployment events of an entity, an environment, both, or all."""
+    return f"library.events.deployment.*.{environment}.{entity_id}"
+
+
+def event_type(kind: str, event: str) -> str:
+    """The CloudEvents type of an event, such as ``library.deployment.completed.v1``."""
+    return f"library.{kind}.{event}.v1"
+
+
+def active_key(environment: str, entity_id: UUID | str) -> str:
+    """The key in the bucket of live configurations."""
+    return f"{environment}.{entity_id}"
+
+
+def bucket_stream(bucket: str) -> str:
+    """The stream behind a key-value bucket (NATS ADR-8)."""
+    return f"KV_{bucket}"
+
+
+def bucket_subject(bucket: str, key: str) -> str:
+    """The subject a key-value bucket keeps a key under (NATS ADR-8)."""
+    return f"$KV.{bucket}.{key}"

@@ -1,0 +1,82 @@
+"""What bodies are made of: the two kinds of message, and the values that all of them share."""
+
+import json
+import math
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from contracts.limits import MAX_DEPTH, MAX_DETAILS_BYTES, MAX_DOCUMENT_BYTES
+
+TOO_LARGE = "payload_too_large"
+_DOCUMENT_LEVEL = 2
+
+
+class Request(BaseModel):
+    """A request's body: values of the stated types alone, unknown fields refused."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Empty(Request):
+    """A request that asks for nothing in particular; its body may be empty."""
+
+
+class Reply(BaseModel):
+    """A reply's body. Fields may be added in later releases, so unknown ones are kept and not refused."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise PydanticCustomError("nul", "must not contain NUL (\\u0000)")
+    return text
+
+
+def _inspect(value: Any, level: int) -> None:
+    """Refuse what PostgreSQL or another reader could not hold, at whatever depth it stands."""
+    if isinstance(value, str):
+        _without_nul(value)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise PydanticCustomError("not_finite", "must hold finite numbers only (no NaN, no infinity)")
+    elif isinstance(value, dict | list):
+        if level > MAX_DEPTH:
+            raise PydanticCustomError("too_deep", "is nested deeper than 64 levels")
+        if isinstance(value, dict):
+            for name in value:
+                _without_nul(name)
+        for item in value.values() if isinstance(value, dict) else value:
+            _inspect(item, level + 1)
+
+
+def compact(document: Any) -> str:
+    """A document as compact JSON, characters unescaped: the form that sizes are measured in."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _document(limit: int) -> AfterValidator:
+    def check(document: dict[str, Any]) -> dict[str, Any]:
+        _inspect(document, _DOCUMENT_LEVEL)
+        size = len(compact(document).encode())
+        if size > limit:
+            raise PydanticCustomError(
+                TOO_LARGE, "has {size} bytes; at most {limit} are taken", {"size": size, "limit": limit}
+            )
+        return document
+
+    return AfterValidator(check)
+
+
+def null_means(default: Any) -> BeforeValidator:
+    """For a field that may be left out or null: null is its default."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+Document = Annotated[dict[str, Any], _document(MAX_DOCUMENT_BYTES)]
+Details = Annotated[dict[str, Any], _document(MAX_DETAILS_BYTES)]
+Text = Annotated[str, AfterValidator(_without_nul)]
+NonEmpty = Annotated[Text, StringConstraints(min_length=1)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
