@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.entities import Page
 from contracts.environments import EnvironmentName
 from contracts.limits import MAX_PAGE
-from contracts.values import Document, Name, NonEmpty, Reply, Request, Text, null_means
+from contracts.values import Cursor, Document, Name, NonEmpty, Reply, Request, Short, null_means
 
 DeploymentStatus = Literal["pending", "deploying", "active", "inactive", "rolled_back", "failed"]
 OverrideStrategy = Literal["replace", "merge"]
@@ -26,11 +26,11 @@ class DeployRequest(Request):
     entity_id: UUID
     environment: EnvironmentName
     deployed_by: Name
-    deployment_method: Annotated[Text, StringConstraints(min_length=1, max_length=50)] | None = None
+    deployment_method: Short | None = None
     config_override: Document | None = None
     parameters_override: Document | None = None
     override_strategy: Annotated[OverrideStrategy, null_means("replace")] = "replace"
-    expected_version: Annotated[Text, StringConstraints(min_length=1, max_length=50)] | None = None
+    expected_version: Short | None = None
     reason: NonEmpty | None = None
     wait: Annotated[bool, null_means(default=False)] = False
     supersede_pending: Annotated[bool, null_means(default=False)] = False
@@ -72,7 +72,7 @@ class HistoryRequest(Request):
 
     deployment_id: UUID
     page_size: Annotated[int, Field(ge=1, le=100)] = 100
-    cursor: Annotated[Text, StringConstraints(min_length=1, max_length=500)] | None = None
+    cursor: Cursor | None = None
 
 
 class DeploymentListRequest(Page):
@@ -89,7 +89,7 @@ class EntityDeploymentsRequest(Request):
     entity_id: UUID
     page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
     page_size: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[Text, StringConstraints(min_length=1, max_length=500)] | None = None
+    cursor: Cursor | None = None
     environment: EnvironmentName | None = None
     status: DeploymentStatus | None = None
 

@@ -10,11 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from contracts.environments import EntityStatus, EnvironmentName, Int32
 from contracts.limits import MAX_PAGE
-from contracts.values import Document, Name, NonEmpty, Reply, Request, Text, null_means
+from contracts.values import Cursor, Document, Name, NonEmpty, Reply, Request, Short, Text, null_means
 
 HealthStatus = Literal["unknown", "healthy", "degraded", "unhealthy"]
-EntityType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,49}\z")]
-Version = Annotated[Text, StringConstraints(min_length=1, max_length=50)]
+EntityType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
 
 
 def _specifier(text: str) -> str:
@@ -29,7 +28,7 @@ class Dependency(Request):
     """Another entity that must be active in the same environment, at a version that ``version`` admits."""
 
     name: Name
-    version: Annotated[Text, StringConstraints(max_length=255), AfterValidator(_specifier)] | None = None
+    version: Annotated[Name, AfterValidator(_specifier)] | None = None
 
 
 class EntityCreate(Request):
@@ -37,7 +36,7 @@ class EntityCreate(Request):
 
     name: Name
     type: EntityType
-    version: Version
+    version: Short
     created_by: Name | None = None
     description: Text | None = None
     config: Annotated[Document, null_means({})] = Field(default_factory=dict)
@@ -56,7 +55,7 @@ class EntityUpdate(Request):
     updated_by: Name | None = None
     name: Name | None = None
     type: EntityType | None = None
-    version: Version | None = None
+    version: Short | None = None
     description: Text | None = None
     config: Document | None = None
     parameters: Document | None = None
@@ -84,7 +83,7 @@ class Page(Request):
 
     page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
     page_size: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[Text, StringConstraints(min_length=1, max_length=500)] | None = None
+    cursor: Cursor | None = None
 
 
 class EntityListRequest(Page):

@@ -77,6 +77,10 @@ def null_means(default: Any) -> BeforeValidator:
 
 Document = Annotated[dict[str, Any], _document(MAX_DOCUMENT_BYTES)]
 Details = Annotated[dict[str, Any], _document(MAX_DETAILS_BYTES)]
-Text = Annotated[str, AfterValidator(_without_nul)]
-NonEmpty = Annotated[Text, StringConstraints(min_length=1)]
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
+
+_NO_NUL = AfterValidator(_without_nul)  # PostgreSQL holds none
+Text = Annotated[str, _NO_NUL]
+NonEmpty = Annotated[str, StringConstraints(min_length=1), _NO_NUL]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255), _NO_NUL]
+Short = Annotated[str, StringConstraints(min_length=1, max_length=50), _NO_NUL]
+Cursor = Annotated[str, StringConstraints(min_length=1, max_length=500), _NO_NUL]
