@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
@@ -55,6 +56,11 @@ def _inspect(value: Any, level: int) -> None:
 def compact(document: Any) -> str:
     """A document as compact JSON, characters unescaped: the form that sizes are measured in."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def timestamp(at: datetime | None) -> str | None:
+    """RFC 3339 with microseconds and a ``Z``, of an aware time that is in UTC."""
+    return None if at is None else at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _document(limit: int) -> AfterValidator:

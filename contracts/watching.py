@@ -1,0 +1,102 @@
+"""What happens, as it happens: the events of deployments, and the live configuration of one key."""
+
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from contracts import subjects
+from contracts.environments import EnvironmentName
+from contracts.events import CloudEvent, LiveConfiguration
+from contracts.ordered import OrderedMessages
+from contracts.problems import ProblemError
+
+_DELETIONS = ("KV-Operation", "Nats-Marker-Reason")  # NATS ADR-8, ADR-43; a value has neither
+
+
+class EventWatch(OrderedMessages):
+    """Iterates ``(stream sequence, event)`` over the deployment events of an entity, an environment, or all.
+
+    ``sequence`` is the stream sequence it goes on with; 0 until it has opened, where no number was given.
+    """
+
+    def __init__(
+        self,
+        connection: Client,
+        entity_id: UUID | None,
+        environment: EnvironmentName | None,
+        start: int | datetime | None,
+    ) -> None:
+        subject = subjects.watched_events(entity_id or "*", environment or "*")
+        super().__init__(connection, subjects.EVENTS_STREAM, subject)
+        self._since = start if isinstance(start, datetime) else None
+        self.sequence = start if isinstance(start, int) else 0
+
+    async def _begin(self) -> ConsumerConfig:
+        if self._since is not None:
+            return ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=self._since.astimezone()
+            )
+        last = (await self._jetstream.stream_info(self._stream)).state.last_seq
+        self.sequence = self.sequence or last + 1
+        if self.sequence > last + 1:
+            raise ProblemError(
+                "invalid_request",
+                f"The stream {self._stream} ends at {last}, so there is no sequence {self.sequence} to go on "
+                "with; has the stream been made anew?",
+            )
+        return ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self.sequence)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[int, CloudEvent]:
+        while (message := await self._next()) is None:
+            pass
+        sequence = message.metadata.sequence.stream
+        self._since = None
+        self.sequence = sequence + 1
+        try:
+            return sequence, CloudEvent.model_validate_json(message.data)
+        except ValueError:
+            raise ProblemError(
+                "internal_error", f"Event {sequence} of {self._stream} is none that this client can read."
+            ) from None
+
+
+class LiveWatch(OrderedMessages):
+    """Iterates over the values of a key: the one there now first, None for nothing."""
+
+    def __init__(self, connection: Client, environment: EnvironmentName, entity_id: UUID) -> None:
+        bucket = subjects.ACTIVE_BUCKET
+        key = subjects.active_key(environment, entity_id)
+        super().__init__(connection, subjects.bucket_stream(bucket), subjects.bucket_subject(bucket, key))
+        self._seen: int | None = None
+
+    async def _begin(self) -> ConsumerConfig:
+        return ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> LiveConfiguration | None:
+        while True:
+            message = await self._next()
+            sequence = message.metadata.sequence.stream if message is not None else 0
+            if sequence != self._seen:  # a consumer made again begins with what was seen
+                self._seen = sequence
+                return _configuration(message)
+
+
+def _configuration(message: Msg | None) -> LiveConfiguration | None:
+    if message is None or any(name in (message.headers or {}) for name in _DELETIONS):
+        return None
+    try:
+        return LiveConfiguration.model_validate_json(message.data)
+    except ValueError:
+        raise ProblemError(
+            "internal_error", f"The value of {message.subject} is none that this client can read."
+        ) from None

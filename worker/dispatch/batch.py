@@ -1,0 +1,186 @@
+"""A batch of commands in one transaction: facts, decisions one after the other, writes, answers."""
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from contracts.problems import NO_OUTCOMES, ProblemError
+from worker.dispatch.answer import Answer
+from worker.dispatch.ledger import Ledger
+from worker.dispatch.transitions import Announced
+from worker.domain.changes import Moment
+from worker.domain.command import Command
+from worker.domain.errors import DeadlineExceeded, KeyReused
+from worker.domain.facts import Facts
+from worker.domain.ids import uuid7
+from worker.domain.validation import after_deployment
+from worker.operations import OPERATIONS, Needs
+from worker.store import changes, facts, idempotency
+from worker.store.facts import Wanted
+from worker.store.idempotency import Outcome, OutcomeKey
+from worker.store.unit_of_work import Transaction
+
+_TICK = timedelta(microseconds=1)
+
+
+class PostValidationFailed(Exception):
+    """The database does not hold what was decided; the transaction is undone."""
+
+
+class TooLate(Exception):
+    """A deadline passed between the decision and the commit; the batch is run again without that command."""
+
+
+class Entry(NamedTuple):
+    """A command of the batch with what it needs."""
+
+    command: Command[Any]
+    needs: Needs
+    key: OutcomeKey | None
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of a batch: an answer for each command by its position, None for those put off."""
+
+    answers: list[Answer | None]
+    announced: list[Announced] = field(default_factory=list)
+
+
+def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Result:
+    """Decide and write them all.
+
+    A command is put off to a later batch where it reads more of its entity than a former command of this one
+    left up to date; so are the later commands of that entity, in their order. Raises what the store raises,
+    ``PostValidationFailed`` and ``TooLate``; then nothing is written.
+    """
+    started = time.monotonic()
+    entries = [_entry(command) for command in commands]
+    loaded = facts.load(transaction, _wanted(entries), lock=True)
+    batch = _Batch(loaded.facts, loaded.outcomes)
+    result = Result([batch.answer(entry) for entry in entries], batch.ledger.announced)
+    if batch.ledger.events:
+        _write(transaction, batch.ledger)
+    idempotency.keep(transaction, batch.first_outcomes.items(), loaded.facts.now)
+    now = loaded.facts.now + timedelta(seconds=time.monotonic() - started)
+    if batch.earliest_deadline is not None and now > batch.earliest_deadline:
+        raise TooLate
+    return result
+
+
+def _entry(command: Command[Any]) -> Entry:
+    key = command.key and OutcomeKey(command.caller.name, command.operation, command.key)
+    return Entry(command, OPERATIONS[command.operation].needs(command), key or None)
+
+
+def _wanted(entries: Sequence[Entry]) -> Wanted:
+    needs = [entry.needs for entry in entries]
+    return Wanted(
+        entity_ids=[each.entity_id for each in needs if each.entity_id],
+        places=[(each.entity_id, each.environment) for each in needs if each.entity_id and each.environment],
+        deployment_ids=[each.deployment_id for each in needs if each.deployment_id],
+        target_ids=[each.target_id for each in needs if each.target_id],
+        fallback_of=[each.deployment_id for each in needs if each.deployment_id and each.fallback],
+        dependents_of=[each.deployment_id for each in needs if each.deployment_id and each.dependents],
+        names=[each.name for each in needs if each.name],
+        keys=[entry.key for entry in entries if entry.key],
+    )
+
+
+def _write(transaction: Transaction, ledger: Ledger) -> None:
+    """Write, and look at what was written: not at what we hoped."""
+    for deployment_id, written in changes.write(transaction, ledger.changes()).items():
+        validation = after_deployment(written)
+        if not validation.passed:
+            raise PostValidationFailed(f"{deployment_id}: {' '.join(validation.errors)}")
+
+
+def fingerprint(command: Command[Any]) -> bytes:
+    """What is compared when a key comes again: the parsed body with its defaults."""
+    body = command.request.model_dump(mode="json")
+    if body.get("deployment_method", "") is None:
+        del body["deployment_method"]
+    return hashlib.sha256(orjson.dumps(_plain(body), option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _plain(value: Any) -> Any:
+    """The value with integers beyond 64 bits, which orjson does not take, as text of their own kind."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        return {"integer": str(value)}
+    return value
+
+
+@dataclass(slots=True)
+class _Batch:
+    facts: Facts
+    outcomes: dict[OutcomeKey, Outcome]
+    ledger: Ledger = field(init=False)
+    first_outcomes: dict[OutcomeKey, Outcome] = field(default_factory=dict)
+    earliest_deadline: Any = None
+    put_off_entities: set[UUID] = field(default_factory=set)
+    put_off_keys: set[OutcomeKey] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.facts)
+
+    def answer(self, entry: Entry) -> Answer | None:
+        """The answer to one command, on the facts as the former ones left them."""
+        command, _, key = entry
+        if command.deadline is not None and self.facts.now > command.deadline:
+            return Answer.of_problem(DeadlineExceeded(), command.request_id)
+        if self._is_put_off(entry):
+            return None
+        mark = fingerprint(command) if key else b""
+        if key and (stored := self.outcomes.get(key)):
+            return self._replay(command, stored, mark)
+        try:
+            answer = Answer(self._decide(entry))
+        except ProblemError as refusal:
+            answer = Answer.of_problem(refusal, command.request_id)
+        if command.deadline is not None:
+            self.earliest_deadline = min(command.deadline, self.earliest_deadline or command.deadline)
+        if key and answer.code not in NO_OUTCOMES:
+            self.outcomes[key] = self.first_outcomes[key] = Outcome(mark, answer.code, answer.body)
+        return answer
+
+    def _decide(self, entry: Entry) -> bytes:
+        command, needs, _ = entry
+        entity_id = needs.entity_in(self.facts)
+        entity = self.facts.entities.get(entity_id) if entity_id else None
+        now = self.facts.now if entity is None else max(self.facts.now, entity.updated_at + _TICK)
+        elapsed = int((time.monotonic() - command.taken_at) * 1000)
+        moment = Moment(now, uuid7(now, os.urandom(8)), elapsed)
+        decision = OPERATIONS[command.operation].decide(command, self.facts, moment)
+        return self.ledger.enter(command, decision, now)
+
+    def _is_put_off(self, entry: Entry) -> bool:
+        _, needs, key = entry
+        entity_id = needs.entity_in(self.facts)
+        if (
+            entity_id in self.put_off_entities
+            or key in self.put_off_keys
+            or (needs.reads_history and self.ledger.touched(entity_id))
+        ):
+            if entity_id:
+                self.put_off_entities.add(entity_id)
+            if key:
+                self.put_off_keys.add(key)
+            return True
+        return False
+
+    @staticmethod
+    def _replay(command: Command[Any], stored: Outcome, mark: bytes) -> Answer:
+        if stored.fingerprint != mark:
+            return Answer.of_problem(KeyReused(), command.request_id)
+        return Answer(stored.reply, stored.code, replayed=True)  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""The dispatcher: commands in, answers out, every change through one lane of batches."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine
+
+from contracts.problems import ProblemError
+from worker.dispatch import batch, reading
+from worker.dispatch.answer import Answer
+from worker.dispatch.queue import CommandQueue
+from worker.dispatch.transitions import Announced, log_transitions
+from worker.domain.command import Command
+from worker.domain.errors import EntityNameTaken
+from worker.operations import OPERATIONS
+from worker.store import unit_of_work
+from worker.store.changes import GuardFailed
+from worker.store.idempotency import KeyTaken
+from worker.store.unit_of_work import DatabaseUnavailable, UniqueViolation
+
+log = structlog.get_logger()
+_TRIES_ALONE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A command and where its answer goes; what that is only the sink knows."""
+
+    command: Command[Any]
+    reply_to: Any
+
+
+Sink = Callable[[Sequence[tuple[Ticket, Answer]]], None]
+"""Takes answers, in a thread of the dispatcher's."""
+
+
+class Dispatcher:
+    """Takes commands from any thread, answers each exactly once, in threads of its own."""
+
+    def __init__(
+        self,
+        *,
+        writes: Engine,
+        reads: Engine,
+        sink: Sink,
+        committed: Callable[[], None],
+        batch_size: int = 64,
+        queue_size: int = 4096,
+        readers: int = 4,
+    ) -> None:
+        self._writes, self._reads = writes, reads
+        self._sink, self._committed = sink, committed
+        self._batch_size = batch_size
+        self._clock = reading.DatabaseClock()
+        self._announced: list[Announced] = []
+        self.write_queue: CommandQueue[Ticket] = CommandQueue(queue_size)
+        self.read_queue: CommandQueue[Ticket] = CommandQueue(queue_size)
+        self._threads = [
+            threading.Thread(target=self._write_lane, name="lane", daemon=True),
+            *(
+                threading.Thread(target=self._read_lane, name=f"reader-{n}", daemon=True)
+                for n in range(readers)
+            ),
+        ]
+
+    def start(self) -> None:
+        """Start the lane and the readers."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, ticket: Ticket) -> None:
+        """Take a command; where too many wait its answer is ``busy``, at once."""
+        queue = self.write_queue if ticket.command.operation in OPERATIONS else self.read_queue
+        if not queue.put(ticket):
+            busy = ProblemError("busy", "Too many requests wait; try again a little later.")
+            self._sink([(ticket, Answer.of_problem(busy, ticket.command.request_id))])
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until all that was taken is answered; whether it is, within so many seconds."""
+        return self.write_queue.drain(timeout) and self.read_queue.drain(timeout)
+
+    def close(self) -> None:
+        """End the threads; what still waits is answered first."""
+        self.write_queue.close()
+        self.read_queue.close()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _write_lane(self) -> None:
+        while tickets := self.write_queue.take(self._batch_size):
+            answers = self._answers(tickets)
+            answered = [(ticket, answer) for ticket, answer in zip(tickets, answers, strict=True) if answer]
+            self._sink(answered)
+            put_off = [ticket for ticket, answer in zip(tickets, answers, strict=True) if answer is None]
+            log_transitions(self._announced)
+            self._announced.clear()
+            self.write_queue.settle(len(answered), put_off)
+
+    def _read_lane(self) -> None:
+        while tickets := self.read_queue.take(1):
+            self._sink([(ticket, self._read(ticket.command)) for ticket in tickets])
+            self.read_queue.settle(len(tickets))
+
+    def _read(self, command: Command[Any]) -> Answer:
+        try:
+            body = unit_of_work.read(
+                self._reads, lambda transaction: reading.answer(command, transaction, self._clock)
+            )
+        except Exception as error:  # noqa: BLE001 - every request is answered
+            return _failure(command, error)
+        return Answer(body)
+
+    def _answers(self, tickets: Sequence[Ticket]) -> Sequence[Answer | None]:
+        """An answer for each: all in one transaction, or, where that fails, each in its own."""
+        try:
+            return self._run([ticket.command for ticket in tickets])
+        except Exception as error:  # noqa: BLE001 - every request is answered
+            if isinstance(error, DatabaseUnavailable):
+                return [_failure(ticket.command, error) for ticket in tickets]
+            if len(tickets) > 1:
+                log.info("batch_split", commands=len(tickets), because=type(error).__name__)
+        return [self._alone(ticket.command) for ticket in tickets]
+
+    def _alone(self, command: Command[Any]) -> Answer:
+        for tries_left in reversed(range(_TRIES_ALONE)):
+            try:
+                (answer,) = self._run([command])
+            except (UniqueViolation, KeyTaken, GuardFailed) as error:
+                if not tries_left:  # on fresh facts the rules say the same in their own words
+                    return _failure(command, error)
+            except Exception as error:  # noqa: BLE001 - every request is answered
+                return _failure(command, error)
+            else:
+                assert answer is not None, "the first command of a batch is never put off"
+                return answer
+        raise AssertionError("unreachable")
+
+    def _run(self, commands: Sequence[Command[Any]]) -> Sequence[Answer | None]:
+        while True:
+            try:
+                result = unit_of_work.run(self._writes, lambda transaction: batch.run(transaction, commands))
+            except batch.TooLate:
+                continue  # the clock has moved on: those too late are refused now
+            break
+        if result.announced:
+            self._committed()
+            self._announced += result.announced
+        return result.answers
+
+
+def _failure(command: Command[Any], error: Exception) -> Answer:
+    """The answer for what the rules did not foresee; the reason goes to the log, not to the caller."""
+    if isinstance(error, ProblemError):
+        return Answer.of_problem(error, command.request_id)
+    problem = ProblemError("internal_error", "Something went wrong; the log has it under the request's id.")
+    if isinstance(error, DatabaseUnavailable):
+        problem = ProblemError("unavailable", "The database is away; try again a little later.")
+    elif isinstance(error, UniqueViolation) and error.constraint == "entity_name_taken":
+        problem = EntityNameTaken(getattr(command.request, "name", ""))
+    elif isinstance(error, UniqueViolation) and error.constraint == "one_deploying":
+        problem = ProblemError("deployment_in_progress", "Another deployment is in progress there.")
+    if problem.code in ("internal_error", "unavailable"):
+        log.error(
+            "request_failed",
+            operation=command.operation,
+            request_id=command.request_id,
+            code=problem.code,
+            exc_info=error if problem.code == "internal_error" else None,
+        )
+    return Answer.of_problem(problem, command.request_id)

@@ -1,0 +1,114 @@
+"""The ledger of a batch: what was, what shall be, and the events between, numbered for each entity."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts import subjects
+from worker import rendering
+from worker.dispatch.transitions import Announced
+from worker.domain.changes import Decision, Event
+from worker.domain.command import Command
+from worker.domain.facts import Deployment, Entity, Environment, Facts, Record
+from worker.domain.ids import uuid7
+from worker.store.changes import Changes, EventRow
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Takes the decisions of a batch, one after the other; gives their net changes."""
+
+    facts: Facts
+    entities: dict[UUID, Entity | None] = field(default_factory=dict)
+    deployments: dict[UUID, Deployment | None] = field(default_factory=dict)
+    environments: set[str] = field(default_factory=set)
+    events: list[EventRow] = field(default_factory=list)
+    announced: list[Announced] = field(default_factory=list)
+
+    def enter(self, command: Command[Any], decision: Decision, now: datetime) -> bytes:
+        """Enter a decision, and give the body of its reply."""
+        bodies = {id(about): rendering.record(about) for about in _shown(decision)}
+        records = list(decision.records)
+        for position, record in enumerate(records):
+            match record:
+                case Entity():
+                    self.entities.setdefault(record.entity_id, self.facts.entities.get(record.entity_id))
+                    records[position] = replace(
+                        record, event_sequence=record.event_sequence + len(decision.events)
+                    )
+                case Deployment():
+                    known = self.facts.deployments.get(record.deployment_id)
+                    self.deployments.setdefault(record.deployment_id, known)
+                case Environment():
+                    self.environments.add(record.environment)
+        self.facts.absorb(records)
+        for behind, event in enumerate(reversed(decision.events)):
+            row = self._row(command, event, bodies[id(event.about)], now, behind)
+            self.events.insert(len(self.events) - behind, row)
+        self.announced += (Announced(event, command.request_id) for event in decision.events)
+        return bodies[id(decision.reply)]
+
+    def _row(self, command: Command[Any], event: Event, body: bytes, now: datetime, behind: int) -> EventRow:
+        entity_id, about = _identity(event.about)
+        sequence = None if entity_id is None else self.facts.entities[entity_id].event_sequence - behind
+        event_id = uuid7(now, os.urandom(8))
+        return EventRow(
+            event_id=event_id,
+            entity_id=entity_id,
+            sequence=sequence,
+            type=subjects.event_type(rendering.kind(event.about), event.name),
+            subject=about,
+            nats_subject=rendering.event_subject(event),
+            body=rendering.event(
+                event,
+                body,
+                event_id=event_id,
+                about=about,
+                now=now,
+                sequence=sequence,
+                correlation=(command.request_id, command.traceparent),
+            ),
+            created_at=now,
+        )
+
+    def touched(self, entity_id: UUID | None) -> bool:
+        """Whether a command of this batch changed the entity."""
+        return entity_id in self.entities
+
+    def changes(self) -> Changes:
+        """The net of it all."""
+        facts = self.facts
+        changes = Changes(events=self.events)
+        for entity_id, entity in self.entities.items():
+            if entity is None:
+                changes.new_entities.append(facts.entities[entity_id])
+            else:
+                changes.changed_entities.append((entity, facts.entities[entity_id]))
+        for deployment_id, deployment in self.deployments.items():
+            if deployment is None:
+                changes.new_deployments.append(facts.deployments[deployment_id])
+            else:
+                changes.changed_deployments.append((deployment, facts.deployments[deployment_id]))
+        changes.environments = [e for e in facts.environments.values() if e.environment in self.environments]
+        return changes
+
+
+def _shown(decision: Decision) -> Iterable[Record]:
+    shown: dict[int, Record] = {id(decision.reply): decision.reply}
+    for event in decision.events:
+        shown[id(event.about)] = event.about
+    return shown.values()
+
+
+def _identity(about: Record) -> tuple[UUID | None, str]:
+    """The entity in whose sequence an event stands, and the CloudEvent's subject."""
+    match about:
+        case Deployment():
+            return about.entity_id, str(about.deployment_id)
+        case Entity():
+            return about.entity_id, str(about.entity_id)
+        case Environment():
+            return None, about.environment

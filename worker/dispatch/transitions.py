@@ -1,0 +1,56 @@
+"""One structured log line for each transition: what happened to what, never a document."""
+
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple, assert_never
+
+import structlog
+
+from worker.domain.changes import Event
+from worker.domain.facts import Deployment, Entity, Environment
+
+log = structlog.get_logger()
+_KINDS = {Deployment: "deployment", Entity: "entity", Environment: "environment"}
+
+
+class Announced(NamedTuple):
+    """An event and the request that it came from."""
+
+    event: Event
+    request_id: str
+
+
+def log_transitions(announced: Iterable[Announced]) -> None:
+    """Log what a transaction committed."""
+    if not logging.getLogger().isEnabledFor(logging.INFO):
+        return
+    for event, request_id in announced:
+        about, actor = event.about, event.actor
+        happened = f"{_KINDS[type(about)]}_{event.name}"
+        match about:
+            case Deployment():
+                log.info(
+                    happened,
+                    deployment_id=str(about.deployment_id),
+                    entity_id=str(about.entity_id),
+                    entity=about.entity_name,
+                    version=about.version,
+                    environment=about.environment,
+                    duration_ms=about.deployment_duration_ms,
+                    actor=actor,
+                    request_id=request_id,
+                )
+            case Entity():
+                log.info(
+                    happened,
+                    entity_id=str(about.entity_id),
+                    entity=about.name,
+                    version=about.version,
+                    revision=about.revision,
+                    actor=actor,
+                    request_id=request_id,
+                )
+            case Environment():
+                log.info(happened, environment=about.environment, actor=actor, request_id=request_id)
+            case _:
+                assert_never(about)

@@ -1,0 +1,41 @@
+"""What a rule gives back: records as they shall be, the events that say so, and what the caller is shown."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from contracts.events import DeploymentEventName, EntityEventName
+from worker.domain.facts import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When and as what a command is decided: a rule takes these, it does not fetch them.
+
+    ``now`` is the database's time, later than any earlier change of the entity; ``new_id`` a fresh id in its
+    order; ``elapsed_ms`` the time since the command was taken.
+    """
+
+    now: datetime
+    new_id: UUID
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A transition to announce. Its place in the entity's sequence is given where it is written."""
+
+    name: DeploymentEventName | EntityEventName
+    about: Record
+    actor: str | None
+    reason: str | None = None
+    target_deployment_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The outcome of a command that was not refused: all of it is written in one transaction."""
+
+    reply: Record
+    records: tuple[Record, ...] = ()
+    events: tuple[Event, ...] = ()

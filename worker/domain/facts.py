@@ -1,0 +1,205 @@
+"""What a rule is given: records as they stand, frozen, and the facts of a batch that hold them."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts.deployments import DeploymentStatus
+from contracts.entities import HealthStatus
+from contracts.environments import Activation, Concurrency, EntityStatus, EnvironmentName
+from contracts.values import compact
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON value kept as its text: most are stored, copied and sent without ever being parsed."""
+
+    text: str
+
+    @classmethod
+    def of(cls, value: Any) -> "Document":
+        """The document that holds ``value``."""
+        return cls(compact(value))
+
+    @property
+    def value(self) -> Any:
+        """The JSON value, parsed."""
+        return json.loads(self.text)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is the empty object."""
+        return self.text == "{}"
+
+
+EMPTY = Document("{}")
+NO_CHECKS = Document("[]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """A dependency on another entity by name; ``specifier`` is PEP 440's, None for any version."""
+
+    name: str
+    specifier: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """An entity's record."""
+
+    entity_id: UUID
+    name: str
+    type: str
+    version: str
+    created_by: str | None
+    description: str | None
+    config: Document
+    parameters: Document
+    status: EntityStatus
+    declared_status: EntityStatus
+    health_status: HealthStatus
+    tags: tuple[str, ...]
+    dependencies: tuple[Dependency, ...]
+    revision: int
+    event_sequence: int
+    deployed_at: datetime | None
+    deployed_by: str | None
+    deployment_config: Document | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A deployment's record. ``activated_at`` is None for what never was active."""
+
+    deployment_id: UUID
+    entity_id: UUID
+    entity_name: str
+    version: str
+    environment: EnvironmentName
+    config_snapshot: Document
+    parameters_snapshot: Document
+    status: DeploymentStatus
+    deployed_at: datetime
+    deployed_by: str
+    deployment_method: str
+    reason: str | None
+    rolled_back_at: datetime | None
+    rolled_back_by: str | None
+    rollback_reason: str | None
+    previous_deployment_id: UUID | None
+    health_checks: Document
+    last_health_check: datetime | None
+    error_logs: str | None
+    deployment_duration_ms: int | None
+    validation_results: Document
+    warnings: Document
+    confirm_by: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    activated_at: datetime | None
+    deactivated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """An environment's settings; times in seconds."""
+
+    environment: EnvironmentName
+    activation: Activation
+    confirm_timeout_s: int
+    auto_rollback: bool
+    unhealthy_after: int
+    concurrency: Concurrency
+    require_status: tuple[EntityStatus, ...]
+
+
+Record = Entity | Deployment | Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What is active of an entity in an environment, in short."""
+
+    deployment_id: UUID
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """An entity that names another as its dependency."""
+
+    entity_id: UUID
+    name: str
+    dependencies: tuple[Dependency, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """The rows that a batch of commands needs, as the database held them once they were locked.
+
+    ``running`` says, in short, what is active of every entity here and of its dependents; ``deployments``
+    holds whole records of those that a rule may change or return. ``fallbacks`` gives the rollback target of
+    a deployment when none is named.
+    """
+
+    now: datetime
+    environments: dict[EnvironmentName, Environment] = field(default_factory=dict)
+    entities: dict[UUID, Entity] = field(default_factory=dict)
+    ids_by_name: dict[str, UUID] = field(default_factory=dict)
+    dependents: dict[UUID, Dependent] = field(default_factory=dict)
+    deployments: dict[UUID, Deployment] = field(default_factory=dict)
+    running: dict[tuple[UUID, EnvironmentName], Running] = field(default_factory=dict)
+    fallbacks: dict[UUID, UUID] = field(default_factory=dict)
+
+    def active(self, entity_id: UUID, environment: EnvironmentName) -> Deployment | None:
+        """The whole record of what is active there."""
+        running = self.running.get((entity_id, environment))
+        return self.deployments[running.deployment_id] if running else None
+
+    def running_by_name(self, name: str, environment: EnvironmentName) -> Running | None:
+        """What is active, in short, of the entity that has this name."""
+        entity_id = self.ids_by_name.get(name)
+        return self.running.get((entity_id, environment)) if entity_id else None
+
+    def active_dependents(self, entity: Entity, environment: EnvironmentName) -> Iterator[Dependent]:
+        """Those that are active in the environment and name the entity as a dependency."""
+        for dependent in self.dependents.values():
+            names = (dependency.name for dependency in dependent.dependencies)
+            if entity.name in names and (dependent.entity_id, environment) in self.running:
+                yield dependent
+
+    def absorb(self, records: Iterable[Record]) -> None:
+        """Take in what a command changed, so that the next one of the batch decides on it."""
+        for record in records:
+            match record:
+                case Entity():
+                    self._absorb_entity(record)
+                case Deployment():
+                    self._absorb_deployment(record)
+                case Environment():
+                    self.environments[record.environment] = record
+
+    def _absorb_entity(self, entity: Entity) -> None:
+        before = self.entities.get(entity.entity_id)
+        if before is not None and self.ids_by_name.get(before.name) == entity.entity_id:
+            del self.ids_by_name[before.name]
+        self.entities[entity.entity_id] = entity
+        self.dependents.pop(entity.entity_id, None)
+        if entity.deleted_at is None:
+            self.ids_by_name[entity.name] = entity.entity_id
+            self.dependents[entity.entity_id] = Dependent(entity.entity_id, entity.name, entity.dependencies)
+
+    def _absorb_deployment(self, deployment: Deployment) -> None:
+        place = (deployment.entity_id, deployment.environment)
+        self.deployments[deployment.deployment_id] = deployment
+        if deployment.status == "active":
+            self.running[place] = Running(deployment.deployment_id, deployment.version)
+        elif (held := self.running.get(place)) and held.deployment_id == deployment.deployment_id:
+            del self.running[place]

@@ -1,0 +1,197 @@
+"""Validation before a deploy, of what is there, and after it, of what the store wrote."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from contracts.deployments import DeploymentStatus
+from contracts.environments import EnvironmentName
+from worker.domain.facts import Dependency, Document, Entity, Environment, Facts, Running
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One verdict, by its name on the wire; what is an error holds a deploy up, a warning does not."""
+
+    name: str
+    verdict: Any
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """All checks together."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check found an error."""
+        return not any(check.errors for check in self.checks)
+
+    @property
+    def errors(self) -> list[str]:
+        """Every fault."""
+        return [error for check in self.checks for error in check.errors]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Everything worth knowing that holds nothing up."""
+        return [warning for check in self.checks for warning in check.warnings]
+
+    def with_error(self, name: str, error: str) -> "Validation":
+        """The same with a further check that failed."""
+        return Validation(checks=(*self.checks, Check(name, verdict=False, errors=(error,))))
+
+    def body(self) -> dict[str, Any]:
+        """The ``DeploymentValidation`` of the wire."""
+        return {
+            "passed": self.passed,
+            "checks": {check.name: check.verdict for check in self.checks},
+            "errors": self.errors,
+            "warnings": self.warnings,
+        }
+
+
+def before_deployment(entity: Entity, environment: Environment, facts: Facts, config: Document) -> Validation:
+    """Whether the entity may be deployed there now; all faults, not the first."""
+    return Validation(
+        checks=(
+            _entity_status(entity, environment),
+            _existing_deployment(facts.running.get((entity.entity_id, environment.environment)), environment),
+            _health_status(entity),
+            _has_version(entity),
+            _dependencies(entity, environment.environment, facts),
+            _snapshot(config),
+        )
+    )
+
+
+def _entity_status(entity: Entity, environment: Environment) -> Check:
+    if entity.declared_status in environment.require_status:
+        return Check("entity_status", verdict=True)
+    required = ", ".join(environment.require_status) or "none"
+    error = (
+        f"The entity's status is {entity.declared_status}; "
+        f"{environment.environment} takes entities that are: {required}."
+    )
+    return Check("entity_status", verdict=False, errors=(error,))
+
+
+def _existing_deployment(running: Running | None, environment: Environment) -> Check:
+    if running is None:
+        return Check("existing_deployment", verdict=False)
+    warning = (
+        f"Deployment {running.deployment_id} (version {running.version}) is active in "
+        f"{environment.environment} and will be replaced."
+    )
+    return Check("existing_deployment", verdict=True, warnings=(warning,))
+
+
+def _health_status(entity: Entity) -> Check:
+    if entity.health_status == "unhealthy":
+        return Check("health_status", verdict=False, errors=("The entity's health is unhealthy.",))
+    warnings = ("The entity's health is degraded.",) if entity.health_status == "degraded" else ()
+    return Check("health_status", verdict=True, warnings=warnings)
+
+
+def _has_version(entity: Entity) -> Check:
+    if entity.version.strip():
+        return Check("has_version", verdict=True)
+    return Check("has_version", verdict=False, errors=("The entity has no version.",))
+
+
+def _dependencies(entity: Entity, environment: EnvironmentName, facts: Facts) -> Check:
+    errors = tuple(unmet_dependencies(entity, environment, facts))
+    return Check("dependencies", verdict=not errors, errors=errors)
+
+
+def _snapshot(config: Document) -> Check:
+    warnings = ("The configuration is empty.",) if config.is_empty else ()
+    return Check("has_config", verdict=not config.is_empty, warnings=warnings)
+
+
+def unmet_dependencies(entity: Entity, environment: EnvironmentName, facts: Facts) -> Iterable[str]:
+    """A sentence for each dependency that is not active in the environment at an admitted version."""
+    for dependency in entity.dependencies:
+        running = facts.running_by_name(dependency.name, environment)
+        if running is None:
+            yield f"Dependency {dependency.name} is not active in {environment}."
+        elif not admits(dependency, running.version):
+            yield (
+                f"Dependency {dependency.name} is active in {environment} at version {running.version}, "
+                f"which {dependency.specifier} does not admit."
+            )
+
+
+def unmet_dependents(
+    entity: Entity, version: str, environment: EnvironmentName, facts: Facts
+) -> Iterable[str]:
+    """A sentence for each active dependent that ``version`` of the entity does not satisfy."""
+    for dependent in facts.active_dependents(entity, environment):
+        for dependency in dependent.dependencies:
+            if dependency.name == entity.name and not admits(dependency, version):
+                yield (
+                    f"{dependent.name} is active in {environment} and needs "
+                    f"{entity.name}{dependency.specifier}, not {version}."
+                )
+
+
+def admits(dependency: Dependency, version: str) -> bool:
+    """Whether the dependency is satisfied by a version (PEP 440).
+
+    A pre-release is admitted like any other: it is "already present", the case for which PEP 440 lifts its
+    exclusion of pre-releases. A version that PEP 440 cannot read satisfies a dependency without specifier
+    alone.
+    """
+    if not dependency.specifier:
+        return True
+    try:
+        return SpecifierSet(dependency.specifier).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the store says it wrote of an activation: None for no such row."""
+
+    status: DeploymentStatus | None
+    has_config: bool
+    entity_updated: bool
+
+
+def after_deployment(written: Written) -> Validation:
+    """Whether an activation stands in the database as it was decided."""
+    exists = written.status is not None
+    return Validation(
+        checks=(
+            Check("deployment_exists", exists, () if exists else ("The deployment was not stored.",)),
+            Check(
+                "has_config",
+                written.has_config,
+                warnings=() if written.has_config else ("The stored configuration is empty.",),
+            ),
+            Check(
+                "status",
+                written.status == "active",
+                ()
+                if written.status == "active"
+                else (f"The stored status is {written.status}, not active.",),
+            ),
+            Check(
+                "entity_updated",
+                written.entity_updated,
+                () if written.entity_updated else ("The entity was not updated.",),
+            ),
+        )
+    )
+
+
+def as_decided(config: Document) -> Validation:
+    """The verdict on an activation that is written as it was decided."""
+    return after_deployment(Written("active", has_config=not config.is_empty, entity_updated=True))

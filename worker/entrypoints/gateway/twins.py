@@ -1,0 +1,114 @@
+"""The HTTP twins of the endpoints: each route's data, made once, and the handler that all of them share."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+from nats.aio.msg import Msg
+
+from contracts.endpoints import ENDPOINTS, Endpoint, Route
+from contracts.entities import Entity
+from contracts.headers import TRANSPORT
+from contracts.problems import ProblemError
+from worker.entrypoints.gateway import message_bodies, request_headers, responses
+from worker.entrypoints.gateway.message_bodies import REVISION, Kind
+from worker.entrypoints.gateway.nats_connection import NatsConnection
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """What a route needs at every request, made once."""
+
+    subject: str
+    status: int
+    takes_body: bool
+    takes_revision: bool
+    gives_entity: bool
+    kinds: Mapping[str, Kind]
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, route: Route) -> "Twin":
+        """The twin of ``endpoint`` at ``route``."""
+        return cls(
+            subject=endpoint.subject,
+            status=route.status,
+            takes_body=route.takes_body,
+            takes_revision=route.takes_body and REVISION in endpoint.request.model_fields,
+            gives_entity=endpoint.reply is Entity,
+            kinds=message_bodies.kinds(endpoint.request),
+        )
+
+
+def routes() -> Iterator[tuple[str, dict[str, Twin]]]:
+    """Every path with its twins by method; a path with fewer parameters is the more particular one and first.
+
+    ``HEAD`` is ``GET``; the server leaves the body out.
+    """
+    by_path: defaultdict[str, dict[str, Twin]] = defaultdict(dict)
+    for endpoint in ENDPOINTS:
+        for route in endpoint.routes:
+            twin = by_path[route.path][route.method] = Twin.of(endpoint, route)
+            if route.method == "GET":
+                by_path[route.path]["HEAD"] = twin
+    yield from sorted(by_path.items(), key=lambda item: item[0].count("{"))
+
+
+def handler(twins: Mapping[str, Twin], connection: NatsConnection, request_timeout: float) -> Handler:
+    """What answers the requests of one path, by their method."""
+
+    async def handle(request: Request) -> Response:
+        twin = twins[request.method]
+        faults: list[request_headers.Fault] = []
+        body = await _read(request, request_timeout) if twin.takes_body else b""
+        read = request_headers.read(request.scope["headers"], faults)
+        message = _message(twin, request, body, read.if_match, faults)
+        if faults:
+            raise ProblemError.invalid(*faults)
+        within = request_headers.seconds_to_wait(read.forwarded, request_timeout)
+        return responses.reply(
+            await _ask(connection, twin.subject, message, read.forwarded, within),
+            twin.status,
+            entity=twin.gives_entity,
+        )
+
+    return handle
+
+
+async def _read(request: Request, request_timeout: float) -> bytes:
+    try:
+        async with asyncio.timeout(request_timeout):
+            return await message_bodies.read(request)
+    except TimeoutError:
+        raise ProblemError(
+            "deadline_exceeded", f"The body did not arrive within {request_timeout:g} s; nothing was done."
+        ) from None
+
+
+def _message(
+    twin: Twin, request: Request, body: bytes, if_match: str | None, faults: list[request_headers.Fault]
+) -> bytes:
+    query: bytes = request.scope["query_string"]
+    path: Mapping[str, str] = request.path_params
+    if not twin.takes_body:
+        return message_bodies.from_query(query, path, twin.kinds, faults)
+    if query:
+        message_bodies.refuse_query(query, faults)
+    revision = request_headers.expected_revision(if_match, faults) if twin.takes_revision else None
+    return message_bodies.with_fields(body, path, revision, faults)
+
+
+async def _ask(
+    connection: NatsConnection, subject: str, body: bytes, headers: dict[str, str], within: float
+) -> Msg:
+    headers[TRANSPORT] = "http"
+    try:
+        return await connection.ask(subject, body, headers, within=within)
+    except asyncio.CancelledError:  # the server's time to stop is over, and it still takes an answer
+        raise ProblemError(
+            "no_answer",
+            "The gateway is stopping; the outcome is unknown. Ask again with the same Idempotency-Key.",
+        ) from None

@@ -1,0 +1,103 @@
+"""Roll back: what misbehaves goes, what ran before is active again, at once, whatever stands against it."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from contracts.deployments import RollbackRequest
+from worker.domain.changes import Decision, Event, Moment
+from worker.domain.command import Command
+from worker.domain.errors import (
+    DeploymentNotActive,
+    DeploymentNotFound,
+    InvalidRollbackTarget,
+    NoRollbackTarget,
+)
+from worker.domain.facts import Deployment, Document, Facts
+from worker.domain.states import ROLLBACK_TARGETS, moved
+from worker.domain.validation import unmet_dependencies, unmet_dependents
+from worker.operations.operation import Needs
+
+
+def needs(command: Command[RollbackRequest]) -> Needs:
+    """The deployment, its target, and who depends on the entity."""
+    target_id = command.request.target_deployment_id
+    return Needs(
+        deployment_id=command.request.deployment_id,
+        target_id=target_id,
+        fallback=target_id is None,
+        dependents=True,
+    )
+
+
+def decide(command: Command[RollbackRequest], facts: Facts, moment: Moment) -> Decision:
+    """Refuse, or exchange the active deployment for its target; warnings say what no longer fits."""
+    request = command.request
+    current = active_deployment(request.deployment_id, facts)
+    target = _target(current, request.target_deployment_id, facts)
+
+    entity = facts.entities[current.entity_id]
+    warnings = [
+        *unmet_dependencies(entity, current.environment, facts),
+        *unmet_dependents(entity, target.version, current.environment, facts),
+    ]
+    rolled_back = moved(
+        current,
+        "rolled_back",
+        moment.now,
+        rolled_back_at=moment.now,
+        rolled_back_by=request.rolled_back_by,
+        rollback_reason=request.reason,
+        previous_deployment_id=target.deployment_id,
+        warnings=Document.of(warnings),
+    )
+    reactivated = moved(target, "active", moment.now)
+    redeployed = replace(
+        entity,
+        deployed_at=moment.now,
+        deployed_by=request.rolled_back_by,
+        deployment_config=target.config_snapshot,
+        updated_at=moment.now,
+    )
+
+    announced = Event(
+        name="rolled_back",
+        about=rolled_back,
+        actor=request.rolled_back_by,
+        reason=request.reason,
+        target_deployment_id=target.deployment_id,
+    )
+    return Decision(
+        reply=rolled_back,
+        records=(rolled_back, reactivated, redeployed),
+        events=(announced, replace(announced, name="reactivated", about=reactivated)),
+    )
+
+
+def active_deployment(deployment_id: UUID, facts: Facts) -> Deployment:
+    """The deployment, if it is active; raises ``DeploymentNotFound`` or ``DeploymentNotActive``."""
+    deployment = facts.deployments.get(deployment_id)
+    if deployment is None:
+        raise DeploymentNotFound(deployment_id)
+    if deployment.status != "active":
+        raise DeploymentNotActive(deployment_id, deployment.status)
+    return deployment
+
+
+def _target(current: Deployment, named: UUID | None, facts: Facts) -> Deployment:
+    if named is None:
+        fallback = facts.fallbacks.get(current.deployment_id)
+        if fallback is None:
+            raise NoRollbackTarget(current.deployment_id)
+        return facts.deployments[fallback]
+    target = facts.deployments.get(named)
+    if target is None:
+        raise DeploymentNotFound(named)
+    if target.deployment_id == current.deployment_id:
+        raise InvalidRollbackTarget(named, "it is the deployment itself")
+    if target.entity_id != current.entity_id:
+        raise InvalidRollbackTarget(named, "it is of another entity")
+    if target.environment != current.environment:
+        raise InvalidRollbackTarget(named, f"it is of {target.environment}, not of {current.environment}")
+    if target.activated_at is None or target.status not in ROLLBACK_TARGETS:
+        raise InvalidRollbackTarget(named, "it never was active")
+    return target

@@ -1,0 +1,25 @@
+"""Plan a deploy without doing it."""
+
+from dataclasses import replace
+
+from contracts.deployments import DeployRequest
+from worker.domain.command import Command
+from worker.domain.facts import Facts
+from worker.operations.operation import Needs
+from worker.operations.plan import Plan, entity_of, plan
+
+
+def needs(command: Command[DeployRequest]) -> Needs:
+    """What a deploy needs."""
+    return Needs(entity_id=command.request.entity_id, environment=command.request.environment)
+
+
+def preview(command: Command[DeployRequest], facts: Facts) -> Plan:
+    """The plan; what a deploy would refuse is an error of its validation. Raises ``EntityNotFound``."""
+    request = command.request
+    entity = entity_of(request.entity_id, facts)
+    found = plan(request, entity, facts)
+    if request.expected_version not in (None, entity.version):
+        error = f"The entity's version is {entity.version}, not {request.expected_version}."
+        return replace(found, validation=found.validation.with_error("expected_version", error))
+    return found

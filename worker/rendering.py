@@ -1,0 +1,194 @@
+"""Records and events as the JSON of the wire. Stored documents pass through as the text they are."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, assert_never
+from uuid import UUID
+
+import orjson
+
+from contracts import subjects
+from contracts.problems import ProblemError
+from contracts.values import timestamp
+from worker.domain.changes import Event
+from worker.domain.facts import Deployment, Document, Entity, Environment, Record
+from worker.operations.plan import Plan
+
+
+def _fragment(document: Document | None) -> orjson.Fragment | None:
+    return None if document is None else orjson.Fragment(document.text)
+
+
+def record(of: Record) -> bytes:
+    """The body that shows a record."""
+    match of:
+        case Deployment():
+            return deployment(of)
+        case Entity():
+            return entity(of)
+        case Environment():
+            return environment(of)
+    assert_never(of)
+
+
+def deployment(of: Deployment) -> bytes:
+    """A ``Deployment`` of the contract."""
+    duration = of.deployment_duration_ms
+    return orjson.dumps(
+        {
+            "deployment_id": of.deployment_id,
+            "entity_id": of.entity_id,
+            "entity_name": of.entity_name,
+            "version": of.version,
+            "environment": of.environment,
+            "config_snapshot": _fragment(of.config_snapshot),
+            "parameters_snapshot": _fragment(of.parameters_snapshot),
+            "status": of.status,
+            "deployed_at": timestamp(of.deployed_at),
+            "deployed_by": of.deployed_by,
+            "deployment_method": of.deployment_method,
+            "reason": of.reason,
+            "rolled_back_at": timestamp(of.rolled_back_at),
+            "rolled_back_by": of.rolled_back_by,
+            "rollback_reason": of.rollback_reason,
+            "previous_deployment_id": of.previous_deployment_id,
+            "health_checks": _fragment(of.health_checks),
+            "last_health_check": timestamp(of.last_health_check),
+            "error_logs": of.error_logs,
+            "deployment_duration_seconds": None if duration is None else duration // 1000,
+            "deployment_duration_ms": duration,
+            "validation_results": _fragment(of.validation_results),
+            "warnings": _fragment(of.warnings),
+            "confirm_by": timestamp(of.confirm_by),
+            "created_at": timestamp(of.created_at),
+            "updated_at": timestamp(of.updated_at),
+        }
+    )
+
+
+def entity(of: Entity) -> bytes:
+    """An ``Entity`` of the contract."""
+    return orjson.dumps(
+        {
+            "entity_id": of.entity_id,
+            "name": of.name,
+            "type": of.type,
+            "version": of.version,
+            "created_by": of.created_by,
+            "description": of.description,
+            "config": _fragment(of.config),
+            "parameters": _fragment(of.parameters),
+            "status": of.status,
+            "declared_status": of.declared_status,
+            "health_status": of.health_status,
+            "tags": of.tags,
+            "dependencies": [{"name": each.name, "version": each.specifier} for each in of.dependencies],
+            "revision": of.revision,
+            "deployed_at": timestamp(of.deployed_at),
+            "deployed_by": of.deployed_by,
+            "deployment_config": _fragment(of.deployment_config),
+            "created_at": timestamp(of.created_at),
+            "updated_at": timestamp(of.updated_at),
+            "deleted_at": timestamp(of.deleted_at),
+        }
+    )
+
+
+def environment(of: Environment) -> bytes:
+    """An ``Environment`` of the contract."""
+    return orjson.dumps(
+        {
+            "environment": of.environment,
+            "activation": of.activation,
+            "confirm_timeout_s": of.confirm_timeout_s,
+            "auto_rollback": of.auto_rollback,
+            "unhealthy_after": of.unhealthy_after,
+            "concurrency": of.concurrency,
+            "require_status": of.require_status,
+        }
+    )
+
+
+def plan(of: Plan) -> bytes:
+    """A ``DeploymentPlan`` of the contract."""
+    return orjson.dumps(
+        {
+            "validation": of.validation.body(),
+            "replaces": of.replaces.deployment_id if of.replaces else None,
+            "version": of.version,
+            "config_snapshot": _fragment(of.config),
+            "parameters_snapshot": _fragment(of.parameters),
+            "changes": orjson.Fragment(Document.of(of.changes()).text),
+        }
+    )
+
+
+def listing(name: str, items: Iterable[bytes], **rest: Any) -> bytes:
+    """A list's body: the items, each rendered already, beside the members of its page."""
+    return orjson.dumps({name: [orjson.Fragment(item) for item in items], **rest})
+
+
+def problem(of: ProblemError, request_id: str) -> bytes:
+    """The problem body (RFC 9457)."""
+    return orjson.dumps(of.body(request_id))
+
+
+_KINDS: dict[type[Record], str] = {Deployment: "deployment", Entity: "entity", Environment: "environment"}
+
+
+def kind(of: Record) -> str:
+    """What kind of thing a record is, in the words of subjects and event types."""
+    return _KINDS[type(of)]
+
+
+def event_subject(of: Event) -> str:
+    """The NATS subject that an event is published on."""
+    about = of.about
+    match about:
+        case Deployment():
+            return subjects.deployment_event(of.name, about.environment, about.entity_id)
+        case Entity():
+            return subjects.entity_event(of.name, about.entity_id)
+        case Environment():
+            return subjects.environment_event(of.name, about.environment)
+    assert_never(about)
+
+
+def event(
+    of: Event,
+    body: bytes,
+    *,
+    event_id: UUID,
+    about: str,
+    now: datetime,
+    sequence: int | None,
+    correlation: tuple[str, str | None],
+) -> bytes:
+    """A CloudEvent 1.0 in structured JSON; ``body`` is what its record was rendered to.
+
+    ``correlation`` is the request's id and, if it has one, its ``traceparent``.
+    """
+    request_id, traceparent = correlation
+    data: dict[str, Any] = {
+        "actor": of.actor,
+        "reason": of.reason,
+        kind(of.about): orjson.Fragment(body),
+    }
+    if of.target_deployment_id is not None:
+        data["target_deployment_id"] = of.target_deployment_id
+    message: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": subjects.EVENT_SOURCE,
+        "type": subjects.event_type(kind(of.about), of.name),
+        "subject": about,
+        "time": timestamp(now),
+        "datacontenttype": "application/json",
+        "correlationid": request_id,
+    }
+    if sequence is not None:
+        message["sequence"] = str(sequence)
+    if traceparent is not None:
+        message["traceparent"] = traceparent
+    message["data"] = data
+    return orjson.dumps(message)

@@ -1,0 +1,328 @@
+"""Changes out: all that a batch decided, in a few statements over sets.
+
+Every change of a status is guarded by the one it was decided on, and the rows are counted; what is active is
+freed before it is taken, since a unique index is checked row by row.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from contracts.values import timestamp
+from worker.domain.facts import Deployment, Document, Entity, Environment
+from worker.domain.validation import Written
+from worker.store.unit_of_work import Transaction
+
+
+class GuardFailed(Exception):
+    """Rows are not as they were when they were locked: a fault of ours, or somebody wrote past us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """An event as the log keeps it; ``subject`` is that of the CloudEvent."""
+
+    event_id: UUID
+    entity_id: UUID | None
+    sequence: int | None
+    type: str
+    subject: str
+    nats_subject: str
+    body: bytes
+    created_at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Changes:
+    """What a batch changed, net; changed records come with the one they were decided on."""
+
+    new_entities: list[Entity] = field(default_factory=list)
+    changed_entities: list[tuple[Entity, Entity]] = field(default_factory=list)
+    new_deployments: list[Deployment] = field(default_factory=list)
+    changed_deployments: list[tuple[Deployment, Deployment]] = field(default_factory=list)
+    environments: list[Environment] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+
+
+_ENTITY_TYPES = """
+    entity_id uuid, name text, type text, version text, created_by text, description text, config jsonb,
+    parameters jsonb, status text, declared_status text, health_status text, tags jsonb, dependencies jsonb,
+    dependency_names text[], revision integer, event_sequence bigint, deployed_at timestamptz,
+    deployed_by text, deployment_config jsonb, created_at timestamptz, updated_at timestamptz,
+    deleted_at timestamptz
+"""
+_ENTITY_NAMES = ", ".join(part.split()[0] for part in _ENTITY_TYPES.split(","))
+
+_INSERT_ENTITIES = f"""
+INSERT INTO entities ({_ENTITY_NAMES})
+SELECT {_ENTITY_NAMES} FROM json_to_recordset(%(rows)s::json) AS r ({_ENTITY_TYPES})
+"""  # noqa: S608 - made of constants
+
+_UPDATE_ENTITIES = f"""
+UPDATE entities e SET
+    name = r.name, type = r.type, version = r.version, description = r.description, config = r.config,
+    parameters = r.parameters, status = r.status, declared_status = r.declared_status,
+    health_status = r.health_status, tags = r.tags, dependencies = r.dependencies,
+    dependency_names = r.dependency_names, revision = r.revision, event_sequence = r.event_sequence,
+    deployed_at = r.deployed_at, deployed_by = r.deployed_by, deployment_config = r.deployment_config,
+    updated_at = r.updated_at, deleted_at = r.deleted_at
+FROM json_to_recordset(%(rows)s::json) AS r ({_ENTITY_TYPES}, expected_sequence bigint)
+WHERE e.entity_id = r.entity_id AND e.event_sequence = r.expected_sequence
+RETURNING e.entity_id
+"""  # noqa: S608 - made of constants
+
+# The hot one: what a deploy changes of an entity, and no more.
+_UPDATE_ACTIVATIONS = """
+UPDATE entities e SET
+    status = r.status, event_sequence = r.event_sequence, deployed_at = r.deployed_at,
+    deployed_by = r.deployed_by, deployment_config = r.deployment_config, updated_at = r.updated_at
+FROM json_to_recordset(%(rows)s::json) AS r (
+    entity_id uuid, status text, event_sequence bigint, deployed_at timestamptz, deployed_by text,
+    deployment_config jsonb, updated_at timestamptz, expected_sequence bigint)
+WHERE e.entity_id = r.entity_id AND e.event_sequence = r.expected_sequence
+RETURNING e.entity_id
+"""
+
+_DEPLOYMENT_TYPES = """
+    deployment_id uuid, entity_id uuid, entity_name text, version text, environment text,
+    config_snapshot jsonb, parameters_snapshot jsonb, status text, deployed_at timestamptz, deployed_by text,
+    deployment_method text, reason text, rolled_back_at timestamptz, rolled_back_by text,
+    rollback_reason text, previous_deployment_id uuid, health_checks jsonb, last_health_check timestamptz,
+    error_logs text, deployment_duration_ms integer, validation_results jsonb, warnings jsonb,
+    confirm_by timestamptz, created_at timestamptz, updated_at timestamptz, activated_at timestamptz,
+    deactivated_at timestamptz
+"""
+_DEPLOYMENT_NAMES = ", ".join(part.split()[0] for part in _DEPLOYMENT_TYPES.split(","))
+
+_INSERT_DEPLOYMENTS = f"""
+INSERT INTO deployments ({_DEPLOYMENT_NAMES})
+SELECT {_DEPLOYMENT_NAMES} FROM json_to_recordset(%(rows)s::json) AS r ({_DEPLOYMENT_TYPES})
+RETURNING deployment_id, status, config_snapshot <> '{{}}'::jsonb
+"""  # noqa: S608 - made of constants
+
+# What a transition may change; everything else of a deployment is written once.
+_UPDATE_DEPLOYMENTS = """
+UPDATE deployments d SET
+    status = r.status, rolled_back_at = r.rolled_back_at, rolled_back_by = r.rolled_back_by,
+    rollback_reason = r.rollback_reason, previous_deployment_id = r.previous_deployment_id,
+    warnings = r.warnings, updated_at = r.updated_at, activated_at = r.activated_at,
+    deactivated_at = r.deactivated_at
+FROM json_to_recordset(%(rows)s::json) AS r (
+    deployment_id uuid, status text, rolled_back_at timestamptz, rolled_back_by text, rollback_reason text,
+    previous_deployment_id uuid, warnings jsonb, updated_at timestamptz, activated_at timestamptz,
+    deactivated_at timestamptz, expected_status text)
+WHERE d.deployment_id = r.deployment_id AND d.status = r.expected_status
+RETURNING d.deployment_id, d.status, d.config_snapshot <> '{}'::jsonb
+"""
+
+_UPDATE_ENVIRONMENTS = """
+UPDATE environments e SET
+    activation = r.activation, confirm_timeout_s = r.confirm_timeout_s, auto_rollback = r.auto_rollback,
+    unhealthy_after = r.unhealthy_after, concurrency = r.concurrency, require_status = r.require_status
+FROM json_to_recordset(%(rows)s::json) AS r (
+    environment text, activation text, confirm_timeout_s integer, auto_rollback boolean,
+    unhealthy_after integer, concurrency text, require_status jsonb)
+WHERE e.environment = r.environment
+RETURNING 1
+"""
+
+_INSERT_EVENTS = """
+WITH written AS (
+    INSERT INTO events (event_id, entity_id, sequence, type, subject, nats_subject, body, created_at)
+    SELECT event_id, entity_id, sequence, type, subject, nats_subject, body, created_at
+    FROM json_to_recordset(%(rows)s::json) AS r (
+        event_id uuid, entity_id uuid, sequence bigint, type text, subject text, nats_subject text, body text,
+        created_at timestamptz)
+)
+INSERT INTO outbox (event_ids, created_at) VALUES (%(ids)s::uuid[], clock_timestamp())
+"""
+
+
+def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
+    """Write it all; what of it stands active, by deployment, as the database says it wrote it.
+
+    Raises ``GuardFailed`` where a row was not as expected.
+    """
+    if changes.new_entities:
+        transaction.execute(_INSERT_ENTITIES, _rows(_entity(entity) for entity in changes.new_entities))
+    leaving = [pair for pair in changes.changed_deployments if pair[1].status != "active"]
+    arriving = [pair for pair in changes.changed_deployments if pair[1].status == "active"]
+    _move(transaction, leaving)
+    rows = _move(transaction, arriving)
+    if changes.new_deployments:
+        rows += transaction.execute(
+            _INSERT_DEPLOYMENTS, _rows(_deployment(deployment) for deployment in changes.new_deployments)
+        )
+    updated = _entities(transaction, changes.changed_entities)
+    if changes.environments:
+        _guarded(
+            transaction.execute(
+                _UPDATE_ENVIRONMENTS, _rows(_environment(each) for each in changes.environments)
+            ),
+            changes.environments,
+        )
+    _announce(transaction, changes.events)
+    stored = {deployment_id: (status, has_config) for deployment_id, status, has_config in rows}
+    return {
+        deployment.deployment_id: _written(stored.get(deployment.deployment_id), deployment, updated)
+        for deployment in (*(after for _, after in arriving), *changes.new_deployments)
+        if deployment.status == "active"
+    }
+
+
+def _written(stored: tuple[Any, bool] | None, deployment: Deployment, updated: set[UUID]) -> Written:
+    status, has_config = stored or (None, False)
+    return Written(status, has_config=has_config, entity_updated=deployment.entity_id in updated)
+
+
+def _move(transaction: Transaction, pairs: list[tuple[Deployment, Deployment]]) -> list[Any]:
+    if not pairs:
+        return []
+    rows = (
+        {
+            "deployment_id": after.deployment_id,
+            "status": after.status,
+            "rolled_back_at": timestamp(after.rolled_back_at),
+            "rolled_back_by": after.rolled_back_by,
+            "rollback_reason": after.rollback_reason,
+            "previous_deployment_id": after.previous_deployment_id,
+            "warnings": _fragment(after.warnings),
+            "updated_at": timestamp(after.updated_at),
+            "activated_at": timestamp(after.activated_at),
+            "deactivated_at": timestamp(after.deactivated_at),
+            "expected_status": before.status,
+        }
+        for before, after in pairs
+    )
+    return _guarded(transaction.execute(_UPDATE_DEPLOYMENTS, _rows(rows)), pairs)
+
+
+def _entities(transaction: Transaction, pairs: list[tuple[Entity, Entity]]) -> set[UUID]:
+    activations = [pair for pair in pairs if pair[0].revision == pair[1].revision]
+    others = [pair for pair in pairs if pair[0].revision != pair[1].revision]
+    updated: set[UUID] = set()
+    for statement, shape, some in (
+        (_UPDATE_ACTIVATIONS, _activation, activations),
+        (_UPDATE_ENTITIES, _entity, others),
+    ):
+        if some:
+            rows = _rows(
+                {**shape(after), "expected_sequence": before.event_sequence} for before, after in some
+            )
+            updated.update(row[0] for row in _guarded(transaction.execute(statement, rows), some))
+    return updated
+
+
+def _announce(transaction: Transaction, events: list[EventRow]) -> None:
+    if not events:
+        return
+    rows = (
+        {
+            "event_id": event.event_id,
+            "entity_id": event.entity_id,
+            "sequence": event.sequence,
+            "type": event.type,
+            "subject": event.subject,
+            "nats_subject": event.nats_subject,
+            "body": event.body.decode(),
+            "created_at": timestamp(event.created_at),
+        }
+        for event in events
+    )
+    ids = "{" + ",".join(str(event.event_id) for event in events) + "}"
+    transaction.execute(_INSERT_EVENTS, {**_rows(rows), "ids": ids})
+
+
+def _guarded(rows: list[Any], expected: Sequence[Any]) -> list[Any]:
+    if len(rows) != len(expected):
+        raise GuardFailed(f"{len(rows)} of {len(expected)} rows were as expected")
+    return rows
+
+
+def _rows(values: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": orjson.dumps(list(values)).decode()}
+
+
+def _fragment(document: Document | None) -> orjson.Fragment | None:
+    return None if document is None else orjson.Fragment(document.text)
+
+
+def _activation(entity: Entity) -> dict[str, Any]:
+    return {
+        "entity_id": entity.entity_id,
+        "status": entity.status,
+        "event_sequence": entity.event_sequence,
+        "deployed_at": timestamp(entity.deployed_at),
+        "deployed_by": entity.deployed_by,
+        "deployment_config": _fragment(entity.deployment_config),
+        "updated_at": timestamp(entity.updated_at),
+    }
+
+
+def _entity(entity: Entity) -> dict[str, Any]:
+    return {
+        **_activation(entity),
+        "name": entity.name,
+        "type": entity.type,
+        "version": entity.version,
+        "created_by": entity.created_by,
+        "description": entity.description,
+        "config": _fragment(entity.config),
+        "parameters": _fragment(entity.parameters),
+        "declared_status": entity.declared_status,
+        "health_status": entity.health_status,
+        "tags": entity.tags,
+        "dependencies": [{"name": each.name, "version": each.specifier} for each in entity.dependencies],
+        "dependency_names": [each.name for each in entity.dependencies],
+        "revision": entity.revision,
+        "created_at": timestamp(entity.created_at),
+        "deleted_at": timestamp(entity.deleted_at),
+    }
+
+
+def _deployment(of: Deployment) -> dict[str, Any]:
+    return {
+        "deployment_id": of.deployment_id,
+        "entity_id": of.entity_id,
+        "entity_name": of.entity_name,
+        "version": of.version,
+        "environment": of.environment,
+        "config_snapshot": _fragment(of.config_snapshot),
+        "parameters_snapshot": _fragment(of.parameters_snapshot),
+        "status": of.status,
+        "deployed_at": timestamp(of.deployed_at),
+        "deployed_by": of.deployed_by,
+        "deployment_method": of.deployment_method,
+        "reason": of.reason,
+        "rolled_back_at": timestamp(of.rolled_back_at),
+        "rolled_back_by": of.rolled_back_by,
+        "rollback_reason": of.rollback_reason,
+        "previous_deployment_id": of.previous_deployment_id,
+        "health_checks": _fragment(of.health_checks),
+        "last_health_check": timestamp(of.last_health_check),
+        "error_logs": of.error_logs,
+        "deployment_duration_ms": of.deployment_duration_ms,
+        "validation_results": _fragment(of.validation_results),
+        "warnings": _fragment(of.warnings),
+        "confirm_by": timestamp(of.confirm_by),
+        "created_at": timestamp(of.created_at),
+        "updated_at": timestamp(of.updated_at),
+        "activated_at": timestamp(of.activated_at),
+        "deactivated_at": timestamp(of.deactivated_at),
+    }
+
+
+def _environment(environment: Environment) -> dict[str, Any]:
+    return {
+        "environment": environment.environment,
+        "activation": environment.activation,
+        "confirm_timeout_s": environment.confirm_timeout_s,
+        "auto_rollback": environment.auto_rollback,
+        "unhealthy_after": environment.unhealthy_after,
+        "concurrency": environment.concurrency,
+        "require_status": environment.require_status,
+    }

@@ -1,0 +1,80 @@
+"""Stored outcomes: what a command with a key was answered, to be given again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import orjson
+
+from worker.store.unit_of_work import Transaction
+
+KEPT = timedelta(hours=24)
+_REMOVED_AT_ONCE = 500
+
+
+class OutcomeKey(NamedTuple):
+    """What a key is scoped to: caller and operation."""
+
+    caller: str
+    operation: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer: the fingerprint of the request, the problem's code or None for success, and the body."""
+
+    fingerprint: bytes
+    code: str | None
+    reply: bytes
+
+
+_INSERT = """
+INSERT INTO idempotency (caller, operation, key, fingerprint, code, reply, expires_at)
+SELECT caller, operation, key, decode(fingerprint, 'hex'), code, reply, %(expires_at)s
+FROM json_to_recordset(%(rows)s::json) AS r (
+    caller text, operation text, key text, fingerprint text, code text, reply text)
+ON CONFLICT (caller, operation, key) DO UPDATE
+SET fingerprint = EXCLUDED.fingerprint, code = EXCLUDED.code, reply = EXCLUDED.reply,
+    expires_at = EXCLUDED.expires_at
+WHERE idempotency.expires_at <= %(now)s
+RETURNING 1
+"""
+
+_REMOVE = """
+DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM idempotency WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %(limit)s
+)) RETURNING 1
+"""
+
+
+class KeyTaken(Exception):
+    """Somebody else stored an outcome under one of the keys meanwhile; the batch is to be run again."""
+
+
+def keep(transaction: Transaction, outcomes: Iterable[tuple[OutcomeKey, Outcome]], now: datetime) -> None:
+    """Store first outcomes with the changes they speak of. Raises ``KeyTaken`` where one is not first."""
+    stored = [
+        {
+            "caller": key.caller,
+            "operation": key.operation,
+            "key": key.key,
+            "fingerprint": outcome.fingerprint.hex(),
+            "code": outcome.code,
+            "reply": outcome.reply.decode(),
+        }
+        for key, outcome in outcomes
+    ]
+    if not stored:
+        return
+    written = transaction.execute(
+        _INSERT, {"rows": orjson.dumps(stored).decode(), "now": now, "expires_at": now + KEPT}
+    )
+    if len(written) != len(stored):
+        raise KeyTaken
+
+
+def remove_expired(transaction: Transaction) -> int:
+    """Remove some expired outcomes; how many, at most 500."""
+    return len(transaction.execute(_REMOVE, {"limit": _REMOVED_AT_ONCE}))

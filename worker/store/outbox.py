@@ -1,0 +1,135 @@
+"""The outbox: which events wait to be published, in the order they must stand in the stream."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from contracts import subjects
+from worker.store.unit_of_work import DatabaseUnavailable, Transaction
+
+_LEADER_LOCK = 7_236_501_945
+_IDLE_LIMIT = "SET idle_session_timeout = '10s'"
+
+# Rows are numbered under the entity's lock, so an entity's events stand in the order of their sequence, and
+# whatever is visible of them has no gap.
+_WAITING = """
+SELECT outbox_id, left_behind, event_id, nats_subject, body FROM (
+    SELECT o.outbox_id, cardinality(o.event_ids) - position AS left_behind, e.event_id, e.nats_subject,
+        e.body, row_number() OVER reading AS number, sum(octet_length(e.body)) OVER reading AS size
+    FROM (SELECT outbox_id, event_ids FROM outbox ORDER BY outbox_id LIMIT %(events)s) o
+    CROSS JOIN LATERAL unnest(o.event_ids) WITH ORDINALITY AS named (event_id, position)
+    JOIN events e ON e.event_id = named.event_id
+    WINDOW reading AS (ORDER BY o.outbox_id, position)
+) waiting
+WHERE number <= %(events)s AND (size <= %(bytes)s OR number = 1)
+ORDER BY number
+"""
+_DELETE = "DELETE FROM outbox WHERE outbox_id = ANY(%(ids)s)"
+_SHORTEN = """
+UPDATE outbox SET event_ids = event_ids[cardinality(event_ids) - %(left)s + 1 :] WHERE outbox_id = %(id)s
+"""
+_DEPTH = """
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
+FROM (SELECT created_at FROM outbox ORDER BY outbox_id LIMIT 10000) o
+"""
+_LIVE = """
+SELECT key.environment, key.entity_id, d.deployment_id, d.entity_name, d.version, d.config_snapshot::text,
+    d.parameters_snapshot::text, activation.sequence, d.activated_at
+FROM unnest(%(environments)s::text[], %(entities)s::uuid[]) AS key (environment, entity_id)
+LEFT JOIN LATERAL (
+    SELECT * FROM deployments
+    WHERE entity_id = key.entity_id AND environment = key.environment AND status = 'active'
+    LIMIT 1
+) d ON true
+LEFT JOIN LATERAL (
+    SELECT sequence FROM events
+    WHERE subject = d.deployment_id::text AND type = ANY(%(activations)s::text[])
+    ORDER BY sequence DESC
+    LIMIT 1
+) activation ON true
+"""
+_ACTIVATIONS = [subjects.event_type("deployment", name) for name in ("completed", "reactivated")]
+
+Place = tuple[str, str]
+"""An environment and an entity's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """An event to publish. ``left_behind`` counts those of its transaction that come after it."""
+
+    outbox_id: int
+    left_behind: int
+    event_id: UUID
+    nats_subject: str
+    body: str
+
+
+class Outbox:
+    """The relay's own connection. It leads while this connection holds the advisory lock.
+
+    A leader that is stopped for longer than 10 s loses its connection, and with it the lead. Methods block,
+    and raise ``DatabaseUnavailable``.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        try:
+            self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        except DBAPIError as error:
+            raise DatabaseUnavailable("PostgreSQL cannot be reached") from error
+        self._statements = Transaction(self._connection)
+
+    def try_to_lead(self) -> bool:
+        """Whether the lead is this one's."""
+        self._execute(_IDLE_LIMIT)
+        ((leads,),) = self._execute("SELECT pg_try_advisory_lock(%(lock)s)", lock=_LEADER_LOCK)
+        return bool(leads)
+
+    def waiting(self, *, events: int, size: int) -> list[WaitingEvent]:
+        """The next events, at most so many and so many bytes, but one at least if one waits."""
+        return [WaitingEvent(*row) for row in self._execute(_WAITING, events=events, bytes=size)]
+
+    def settle(self, published: Sequence[WaitingEvent]) -> None:
+        """Forget events, the first ones of those waiting: they are in the stream."""
+        whole: list[int] = []
+        for outbox_id, events in groupby(published, key=lambda event: event.outbox_id):
+            *_, last = events
+            if last.left_behind:
+                self._execute(_SHORTEN, id=outbox_id, left=last.left_behind)
+            else:
+                whole.append(outbox_id)
+        if whole:
+            self._execute(_DELETE, ids=whole)
+
+    def live(self, places: Collection[Place]) -> list[Any]:
+        """What is active in each place now, None in all columns behind the place where nothing is."""
+        return self._execute(
+            _LIVE,
+            environments=[environment for environment, _ in places],
+            entities="{" + ",".join(entity_id for _, entity_id in places) + "}",
+            activations=_ACTIVATIONS,
+        )
+
+    def close(self) -> None:
+        """Give the lead back."""
+        self._connection.invalidate()
+        self._connection.close()
+
+    def _execute(self, statement: str, **parameters: Any) -> list[Any]:
+        try:
+            return self._statements.execute(statement, parameters)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable("the relay's connection is gone") from error
+            raise
+
+
+def depth(transaction: Transaction) -> tuple[int, float]:
+    """How many transactions wait to be announced (counted up to 10,000), and the oldest's age in seconds."""
+    ((waiting, age),) = transaction.execute(_DEPTH)
+    return waiting, age

@@ -1,0 +1,164 @@
+"""Transactions: the only place that commits, and the only one that reads the driver's errors."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+_RETRIED = ("40001", "40P01")  # serialization_failure, deadlock_detected
+_AWAY = ("08", "57", "53")  # connection, operator intervention (shutdown), insufficient resources
+_UNIQUE = "23505"
+_TRIES = 6
+_IN_DOUBT_SECONDS = 2.0
+
+T = TypeVar("T")
+
+
+class DatabaseUnavailable(Exception):
+    """PostgreSQL cannot be reached, or went away in the middle."""
+
+
+class UniqueViolation(Exception):
+    """A unique index said no; ``constraint`` is its name."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class StaleFacts(Exception):
+    """Facts changed between finding their rows and locking them; the transaction is to be run again."""
+
+
+class Transaction:
+    """A transaction under way. ``xid``, once known, lets its outcome be found out after a lost connection."""
+
+    __slots__ = ("connection", "xid")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.xid: str | None = None
+
+    def execute(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+        """The rows of one statement; parameters are psycopg2's ``%(name)s``."""
+        result = self.connection.exec_driver_sql(statement, parameters or {})
+        return list(result) if result.returns_rows else []
+
+
+def connect(url: str, *, name: str, size: int) -> Engine:
+    """A pool of ``size`` durable connections that speak UTC. Connects at first use."""
+    return sqlalchemy.create_engine(
+        url.replace("postgresql://", "postgresql+psycopg2://", 1),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=5,
+        connect_args={
+            "application_name": name,
+            "connect_timeout": 2,
+            "tcp_user_timeout": 5000,
+            "options": "-c timezone=UTC -c synchronous_commit=on -c lock_timeout=5s "
+            "-c statement_timeout=15s -c idle_in_transaction_session_timeout=15s -c jit=off",
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A plain transaction: committed at the end, rolled back by an exception."""
+    with engine.connect() as connection:
+        yield connection
+        connection.commit()
+
+
+def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
+    """What ``work`` gives, committed.
+
+    Serialization failures, deadlocks, stale facts and connections that died before the commit are tried again
+    as a whole. Raises ``DatabaseUnavailable``, ``UniqueViolation``, or what ``work`` raised.
+    """
+    for attempt in range(_TRIES):
+        try:
+            return _once(engine, work)
+        except (DBAPIError, PoolTimeout) as error:
+            if attempt + 1 == _TRIES or not _worth_another_try(error, attempt):
+                raise _translated(error) from error
+        except StaleFacts:
+            if attempt + 1 == _TRIES:
+                raise
+        time.sleep(random.uniform(0, 0.005) * 2**attempt)  # noqa: S311 - jitter, not a secret
+    raise AssertionError("unreachable")
+
+
+def read(engine: Engine, work: Callable[[Transaction], T]) -> T:
+    """What ``work`` gives on one consistent snapshot; nothing is written. Raises ``DatabaseUnavailable``."""
+    for attempt in (0, 1):
+        try:
+            with engine.connect() as connection:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
+                return work(Transaction(connection))
+        except (DBAPIError, PoolTimeout) as error:
+            if attempt or not _worth_another_try(error, 0):
+                raise _translated(error) from error
+    raise AssertionError("unreachable")
+
+
+def _once(engine: Engine, work: Callable[[Transaction], T]) -> T:
+    with engine.connect() as connection:
+        under_way = Transaction(connection)
+        result = work(under_way)
+        try:
+            connection.commit()
+        except (OperationalError, InterfaceError) as error:
+            if under_way.xid is None or not _committed(engine, under_way.xid, error):
+                raise
+        return result
+
+
+def _committed(engine: Engine, xid: str, error: DBAPIError) -> bool:
+    """Whether the transaction whose commit got no answer was committed: PostgreSQL is asked, not guessed."""
+    until = time.monotonic() + _IN_DOUBT_SECONDS
+    while time.monotonic() < until:
+        try:
+            with engine.connect() as connection:
+                status = connection.exec_driver_sql(
+                    "SELECT pg_xact_status(%(xid)s::xid8)", {"xid": xid}
+                ).scalar()
+        except DBAPIError:
+            status = None
+        if status == "committed":
+            return True
+        if status == "aborted":
+            return False
+        time.sleep(0.05)
+    raise DatabaseUnavailable("the outcome of a commit is not known") from error
+
+
+def _worth_another_try(error: DBAPIError | PoolTimeout, attempt: int) -> bool:
+    if isinstance(error, PoolTimeout):
+        return False
+    if _code(error) in _RETRIED:
+        return True
+    return error.connection_invalidated and attempt == 0
+
+
+def _translated(error: DBAPIError | PoolTimeout) -> Exception:
+    if isinstance(error, PoolTimeout):
+        return DatabaseUnavailable("no connection is free")
+    code = _code(error)
+    if code == _UNIQUE:
+        return UniqueViolation(getattr(error.orig.diag, "constraint_name", None) or "")  # type: ignore[union-attr]
+    if error.connection_invalidated or code[:2] in _AWAY:
+        return DatabaseUnavailable("PostgreSQL is away")
+    if isinstance(error, OperationalError | InterfaceError) and not code:
+        return DatabaseUnavailable("PostgreSQL cannot be reached")
+    return error
+
+
+def _code(error: DBAPIError) -> str:
+    return getattr(error.orig, "pgcode", None) or ""
