@@ -61,6 +61,14 @@ def watched_events(entity_id: UUID | str = "*", environment: str = "*") -> str:
     return f"library.events.deployment.*.{environment}.{entity_id}"
 
 
+def place_of(event_subject: str) -> tuple[str, str] | None:
+    """The environment and the entity's id that a deployment's event is about; None for other events."""
+    tokens = event_subject.split(".")
+    if len(tokens) == 6 and tokens[2] == "deployment":  # noqa: PLR2004 - as deployment_event makes them
+        return tokens[4], tokens[5]
+    return None
+
+
 def event_type(kind: str, event: str) -> str:
     """The CloudEvents type of an event, such as ``library.deployment.completed.v1``."""
     return f"library.{kind}.{event}.v1"

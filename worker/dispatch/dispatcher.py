@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine
 
+from contracts import subjects
 from contracts.problems import ProblemError
 from worker.dispatch import batch, reading
 from worker.dispatch.answer import Answer
@@ -47,12 +48,13 @@ class Dispatcher:
         reads: Engine,
         sink: Sink,
         committed: Callable[[], None],
+        status: Callable[[], bytes],
         batch_size: int = 64,
         queue_size: int = 4096,
         readers: int = 4,
     ) -> None:
         self._writes, self._reads = writes, reads
-        self._sink, self._committed = sink, committed
+        self._sink, self._committed, self._status = sink, committed, status
         self._batch_size = batch_size
         self._clock = reading.DatabaseClock()
         self._announced: list[Announced] = []
@@ -106,6 +108,8 @@ class Dispatcher:
 
     def _read(self, command: Command[Any]) -> Answer:
         try:
+            if command.operation == subjects.STATUS_GET:
+                return Answer(self._status())
             body = unit_of_work.read(
                 self._reads, lambda transaction: reading.answer(command, transaction, self._clock)
             )

@@ -39,3 +39,17 @@ class Decision:
     reply: Record
     records: tuple[Record, ...] = ()
     events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """A written event that is not published yet.
+
+    ``outbox_id`` names its transaction's row, ``left_behind`` counts the events that come after it there.
+    """
+
+    outbox_id: int
+    left_behind: int
+    event_id: UUID
+    nats_subject: str
+    body: str

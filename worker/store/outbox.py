@@ -1,15 +1,16 @@
 """The outbox: which events wait to be published, in the order they must stand in the stream."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
-from uuid import UUID
 
+import orjson
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from contracts import subjects
+from contracts.values import timestamp
+from worker.domain.changes import WaitingEvent
 from worker.store.unit_of_work import DatabaseUnavailable, Transaction
 
 _LEADER_LOCK = 7_236_501_945
@@ -59,17 +60,6 @@ Place = tuple[str, str]
 """An environment and an entity's id."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingEvent:
-    """An event to publish. ``left_behind`` counts those of its transaction that come after it."""
-
-    outbox_id: int
-    left_behind: int
-    event_id: UUID
-    nats_subject: str
-    body: str
-
-
 class Outbox:
     """The relay's own connection. It leads while this connection holds the advisory lock.
 
@@ -106,14 +96,15 @@ class Outbox:
         if whole:
             self._execute(_DELETE, ids=whole)
 
-    def live(self, places: Collection[Place]) -> list[Any]:
-        """What is active in each place now, None in all columns behind the place where nothing is."""
-        return self._execute(
+    def live(self, places: Collection[Place]) -> list[tuple[str, bytes | None]]:
+        """For each place the key and value of its live configuration, None where nothing is active."""
+        found = self._execute(
             _LIVE,
             environments=[environment for environment, _ in places],
             entities="{" + ",".join(entity_id for _, entity_id in places) + "}",
             activations=_ACTIVATIONS,
         )
+        return [(subjects.active_key(row[0], row[1]), _live(row) if row[2] else None) for row in found]
 
     def close(self) -> None:
         """Give the lead back."""
@@ -127,6 +118,23 @@ class Outbox:
             if error.connection_invalidated:
                 raise DatabaseUnavailable("the relay's connection is gone") from error
             raise
+
+
+def _live(row: Sequence[Any]) -> bytes:
+    """A ``LiveConfiguration`` of the contract."""
+    return orjson.dumps(
+        {
+            "deployment_id": row[2],
+            "entity_id": row[1],
+            "entity_name": row[3],
+            "environment": row[0],
+            "version": row[4],
+            "config": orjson.Fragment(row[5]),
+            "parameters": orjson.Fragment(row[6]),
+            "sequence": str(row[7]),
+            "activated_at": timestamp(row[8]),
+        }
+    )
 
 
 def depth(transaction: Transaction) -> tuple[int, float]:

@@ -1,0 +1,89 @@
+"""The only place that wires things together: settings to engines, dispatcher and relay."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import nats
+from nats.aio.client import Client
+from sqlalchemy import Engine
+
+from worker.dispatch.dispatcher import Dispatcher, Sink
+from worker.dispatch.status import Figures, status
+from worker.messaging import streams
+from worker.messaging.relay import Relay
+from worker.settings import Settings
+from worker.store import schema, unit_of_work
+from worker.store.outbox import Outbox
+
+VERSION = version("library-worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The pools: writes do not wait for reads, nor the relay for either."""
+
+    writes: Engine
+    reads: Engine
+    relay: Engine
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        for engine in (self.writes, self.reads, self.relay):
+            engine.dispose()
+
+
+def make_engines(settings: Settings) -> Engines:
+    """The pools of a worker. They connect at first use."""
+    url = settings.database_url
+    return Engines(
+        writes=unit_of_work.connect(url, name="library-worker", size=2),
+        reads=unit_of_work.connect(url, name="library-reads", size=settings.readers),
+        relay=unit_of_work.connect(url, name="library-relay", size=1),
+    )
+
+
+def make_dispatcher(
+    settings: Settings,
+    engines: Engines,
+    *,
+    sink: Sink,
+    committed: Callable[[], None],
+    figures: tuple[Figures, Figures, Figures],
+) -> Dispatcher:
+    """The dispatcher; ``figures`` give the state of NATS, worker and relay."""
+    of_nats, of_worker, of_relay = figures
+    return Dispatcher(
+        writes=engines.writes,
+        reads=engines.reads,
+        sink=sink,
+        committed=committed,
+        status=lambda: status(engines.reads, nats=of_nats, worker=of_worker, relay=of_relay),
+        batch_size=settings.batch_size,
+        queue_size=settings.queue_size,
+        readers=settings.readers,
+    )
+
+
+def make_relay(engines: Engines, connection: Client) -> Relay:
+    """The relay, on a connection to NATS of its own."""
+    return Relay(connection, lambda: Outbox(engines.relay))
+
+
+async def migrate(settings: Settings) -> list[str]:
+    """Bring database, streams and buckets up to date; what was done, a line each."""
+    engine = unit_of_work.connect(settings.database_url, name="library-migrate", size=1)
+    try:
+        revision = schema.migrate(engine)
+    finally:
+        engine.dispose()
+    connection = await nats.connect(settings.nats_url.split(","), connect_timeout=2, max_reconnect_attempts=5)
+    try:
+        made = await streams.ensure(
+            connection.jetstream(),
+            max_age_days=settings.events_max_age_days,
+            replicas=settings.replicas,
+        )
+    finally:
+        await connection.close()
+    return [f"database at revision {revision}", *made]

@@ -1,0 +1,83 @@
+"""A NATS message to a command, or a refusal that names every fault, of the headers, too."""
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from contracts import headers
+from contracts.endpoints import Endpoint
+from contracts.limits import MAX_KEY_CHARACTERS
+from contracts.parsing import parse
+from contracts.problems import ProblemError
+from contracts.values import Request
+from worker.domain.command import Command
+
+_PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_CHARACTERS}}}")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_DEFAULT_METHODS = {"http": "api"}
+
+Headers = Mapping[str, str]
+Fault = tuple[str, str]
+
+
+def request_id(carried: Headers) -> str:
+    """The idempotency key, else the message's id, else a new one."""
+    for name in (headers.IDEMPOTENCY_KEY, headers.MESSAGE_ID):
+        value = carried.get(name)
+        if value and _PRINTABLE.fullmatch(value):
+            return value
+    return str(uuid4())
+
+
+def command(endpoint: Endpoint, body: bytes, carried: Headers, identity: str) -> Command[Request]:
+    """The command that a message holds. Raises ``ProblemError``."""
+    faults: list[Fault] = []
+    key = _key(carried, faults)
+    deadline = _deadline(carried, faults)
+    try:
+        request = parse(endpoint.request, body)
+    except ProblemError as problem:
+        if problem.code == "invalid_request" and faults:
+            faults += [(each["field"], each["message"]) for each in problem.extensions["errors"]]
+            raise ProblemError.invalid(*faults) from None
+        raise
+    if faults:
+        raise ProblemError.invalid(*faults)
+    traceparent = carried.get(headers.TRACEPARENT, "")
+    return Command(
+        operation=endpoint.subject,
+        request=request,
+        request_id=identity,
+        taken_at=time.monotonic(),
+        key=key if endpoint.writes else None,
+        deadline=deadline,
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        default_method=_DEFAULT_METHODS.get(carried.get(headers.TRANSPORT, ""), "nats"),
+    )
+
+
+def _key(carried: Headers, faults: list[Fault]) -> str | None:
+    for name in (headers.IDEMPOTENCY_KEY, headers.MESSAGE_ID):
+        value = carried.get(name)
+        if value is not None:
+            if _PRINTABLE.fullmatch(value):
+                return value
+            faults.append((name, f"is 1 to {MAX_KEY_CHARACTERS} printable ASCII characters"))
+            return None
+    return None
+
+
+def _deadline(carried: Headers, faults: list[Fault]) -> datetime | None:
+    value = carried.get(headers.DEADLINE)
+    if value is None:
+        return None
+    try:
+        if _RFC3339.fullmatch(value):
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    faults.append((headers.DEADLINE, "is an RFC 3339 time such as 2026-01-31T12:00:00Z"))
+    return None

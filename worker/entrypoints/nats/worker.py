@@ -1,0 +1,163 @@
+"""The worker process: connects, takes requests until it is told to stop, and answers all that it took."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import nats
+import structlog
+from faststream import FastStream
+from faststream.nats.subscriber.usecases.core_subscriber import CoreSubscriber
+from nats.aio.client import Client
+
+from contracts.endpoints import ENDPOINTS
+from contracts.limits import MIN_SERVER_PAYLOAD
+from worker import bootstrap
+from worker.dispatch.dispatcher import Dispatcher
+from worker.entrypoints.nats.connection import Connectivity
+from worker.entrypoints.nats.ingress import Ingress
+from worker.messaging.discovery import Discovery
+from worker.messaging.relay import Relay
+from worker.settings import Settings
+from worker.store import schema
+
+log = structlog.get_logger()
+_DRAIN_SECONDS = 8.0
+_LAST_EVENTS_SECONDS = 1.0
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(callback)
+
+
+class UnsuitableServer(Exception):
+    """The nats-server cannot carry what the product needs."""
+
+
+class Worker:
+    """All parts of a worker, from start to drained stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.identifier = uuid4().hex[:12]
+        self.started = time.monotonic()
+        self.engines = bootstrap.make_engines(settings)
+        self.connectivity = Connectivity("library-worker")
+        self.relay_connectivity = Connectivity("library-relay")
+        self.broker = self.connectivity.broker(settings.nats_url)
+        self.ingress = Ingress(self.broker, settings.reply_prefixes)
+        self.dispatcher: Dispatcher
+        self.relay: Relay
+        self._relay_connection: Client
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Run until SIGINT or SIGTERM. Raises ``SchemaOutdated`` or ``UnsuitableServer`` at the start."""
+        schema.require(self.engines.writes)
+        app = FastStream(
+            self.broker,
+            logger=None,
+            on_startup=[self._before_subscribing],
+            after_startup=[self._ready],
+            on_shutdown=[self._drain],
+        )
+        try:
+            await app.run(sleep_time=0.05)
+        finally:
+            self.engines.dispose()
+
+    async def _before_subscribing(self) -> None:
+        client = await self.broker.connect()
+        if client.max_payload < MIN_SERVER_PAYLOAD:
+            raise UnsuitableServer(
+                f"nats-server takes messages of {client.max_payload} bytes, the product needs "
+                f"{MIN_SERVER_PAYLOAD}: set max_payload to 8MB in its configuration"
+            )
+        self._relay_connection = await nats.connect(
+            self.settings.nats_url.split(","), **self.relay_connectivity.options()
+        )
+        self.relay = bootstrap.make_relay(self.engines, self._relay_connection)
+        loop = asyncio.get_running_loop()
+        self.dispatcher = bootstrap.make_dispatcher(
+            self.settings,
+            self.engines,
+            sink=self.ingress.deliver,
+            committed=partial(_in_loop, loop, self.relay.wake),
+            figures=(self._nats_figures, self._worker_figures, self._relay_figures),
+        )
+        self.ingress.attach(self.dispatcher)
+        self.dispatcher.start()
+
+    async def _ready(self) -> None:
+        client = self.broker.connection
+        discovery = Discovery(
+            identifier=self.identifier,
+            version=bootstrap.VERSION,
+            endpoints=ENDPOINTS,
+            counters=self.ingress.counters,
+        )
+        await discovery.start(client)
+        await client.flush()
+        self._tasks = [
+            asyncio.create_task(self.relay.run()),
+            asyncio.create_task(self.connectivity.watch(self.settings.disconnected_exit)),
+            asyncio.create_task(self.relay_connectivity.watch(self.settings.disconnected_exit)),
+        ]
+        log.info("worker_ready", id=self.identifier, version=bootstrap.VERSION)
+
+    async def _drain(self) -> None:
+        """Take nothing new, answer all that was taken, announce what can be announced at once."""
+        self.connectivity.stopping = self.relay_connectivity.stopping = True
+        log.info("worker_stopping", id=self.identifier)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await asyncio.gather(*map(self._drain_subscriber, self.broker.subscribers))
+                await asyncio.to_thread(self.dispatcher.drain, _DRAIN_SECONDS)
+                await asyncio.sleep(0)
+                await self.ingress.delivered()
+                await self.broker.connection.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_EVENTS_SECONDS):
+                await self.relay.caught_up()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.dispatcher.close)
+        await self._relay_connection.close()
+
+    async def _drain_subscriber(self, subscriber: Any) -> None:
+        """Let nats-py hand over what it has received; FastStream's own stopping drops it."""
+        if isinstance(subscriber, CoreSubscriber) and subscriber.subscription is not None:
+            subscription, subscriber.subscription = subscriber.subscription, None
+            if self.broker.connection.is_connected:
+                await subscription.drain()  # type: ignore[no-untyped-call]
+
+    def _nats_figures(self) -> dict[str, Any]:
+        client = self.broker.connection
+        server = client.connected_url
+        return {
+            "status": "up" if client.is_connected else "down",
+            "server": server.netloc.rpartition("@")[2] if server else None,
+            "server_version": str(client.connected_server_version) if client.is_connected else None,
+            "reconnects": self.connectivity.reconnects,
+        }
+
+    def _worker_figures(self) -> dict[str, Any]:
+        counters = self.ingress.counters.values()
+        return {
+            "status": "up",
+            "id": self.identifier,
+            "version": bootstrap.VERSION,
+            "uptime_seconds": round(time.monotonic() - self.started, 1),
+            "queued_commands": len(self.dispatcher.write_queue),
+            "queued_reads": len(self.dispatcher.read_queue),
+            "requests": sum(each.requests for each in counters),
+            "refusals": sum(each.errors for each in counters),
+        }
+
+    def _relay_figures(self) -> dict[str, Any]:
+        return {"relay_leads": self.relay.leads, "published": self.relay.published}

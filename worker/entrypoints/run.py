@@ -1,0 +1,82 @@
+"""The processes of the Procfile. Each gives its exit status; what keeps it from starting is one line."""
+
+import asyncio
+import gc
+import sys
+
+from pydantic import ValidationError
+
+from worker import logs
+from worker.settings import Settings
+
+_FAILED = 1
+_MISCONFIGURED = 2
+
+
+def _settings() -> Settings | None:
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            name = "LIBRARY_" + "_".join(map(str, fault["loc"])).upper()
+            print(f"library: {name}: {fault['msg']}", file=sys.stderr)
+        return None
+    logs.configure(settings.log_level)
+    return settings
+
+
+def worker() -> int:
+    """``library worker``: take requests until SIGTERM."""
+    from worker.entrypoints.nats.worker import UnsuitableServer, Worker
+    from worker.store.schema import SchemaOutdated
+    from worker.store.unit_of_work import DatabaseUnavailable
+
+    settings = _settings()
+    if settings is None:
+        return _MISCONFIGURED
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        asyncio.run(Worker(settings).run())
+    except (UnsuitableServer, SchemaOutdated, DatabaseUnavailable) as error:
+        print(f"library worker: {error}", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def migrate() -> int:
+    """``library migrate``: bring database, streams and buckets up to date."""
+    from nats.errors import Error as NatsError
+    from sqlalchemy.exc import DBAPIError
+
+    from worker import bootstrap
+
+    settings = _settings()
+    if settings is None:
+        return _MISCONFIGURED
+    try:
+        for line in asyncio.run(bootstrap.migrate(settings)):
+            print(f"library migrate: {line}", file=sys.stderr)
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+        print(f"library migrate: PostgreSQL: {reason}", file=sys.stderr)
+        return _FAILED
+    except (NatsError, OSError) as error:
+        print(f"library migrate: NATS: {error or type(error).__name__}", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def gateway() -> int:
+    """``library gateway``: serve HTTP until SIGTERM."""
+    from worker.entrypoints.gateway.server import serve
+
+    settings = _settings()
+    if settings is None:
+        return _MISCONFIGURED
+    return serve(
+        nats_url=settings.nats_url,
+        host=settings.http_host,
+        port=settings.http_port,
+        request_timeout=settings.http_timeout,
+    )

@@ -1,0 +1,192 @@
+"""The relay: events from the outbox to the stream, once and in order, and the live state behind them.
+
+One relay leads. It publishes a batch, forgets it in the outbox, and only then takes the next; so at most one
+batch is ever in doubt, and the stream's own tail, one batch long, says whether it is there. That is asked on
+taking the lead and after every failure.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from contracts import headers, subjects
+from worker.domain.changes import WaitingEvent
+from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, InDoubt, Message, Refused, StreamWriter
+
+log = structlog.get_logger()
+
+_BATCH_BYTES = 8 * 1024 * 1024
+_POLL_SECONDS = 0.5
+_FOLLOW_SECONDS = 1.0
+_RETRY_SECONDS = 0.5
+_GATHER_SECONDS = 0.05
+_FEW = 16
+"""Up to so many events a round is taken for idle times, and the next one follows at once."""
+
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """The database's side of the relay; every method blocks."""
+
+    def try_to_lead(self) -> bool:
+        """Whether the lead is this one's."""
+
+    def waiting(self, *, events: int, size: int) -> Sequence[WaitingEvent]:
+        """The next events."""
+
+    def settle(self, published: Sequence[WaitingEvent]) -> None:
+        """Forget the first of those waiting."""
+
+    def live(self, places: Sequence[tuple[str, str]]) -> Sequence[tuple[str, bytes | None]]:
+        """Key and value of what is active in each place, None where nothing is."""
+
+    def close(self) -> None:
+        """Give the lead back."""
+
+
+class Relay:
+    """Runs until it is cancelled; ``wake`` says that something was committed."""
+
+    def __init__(self, connection: Client, open_source: Callable[[], Source]) -> None:
+        self._connection = connection
+        self._open_source = open_source
+        self._events = StreamWriter(connection, subjects.EVENTS_STREAM)
+        self._live = StreamWriter(connection, subjects.bucket_stream(subjects.ACTIVE_BUCKET))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay")
+        self._committed = asyncio.Event()
+        self._round_done = asyncio.Event()
+        self._stale: dict[tuple[str, str], None] = {}
+        self.leads = False
+        self.published = 0
+        self.last_published_at: float | None = None
+
+    def wake(self) -> None:
+        """Say, in the event loop, that something was committed."""
+        self._committed.set()
+
+    async def caught_up(self) -> None:
+        """Wait until what was committed before is in the stream; at once if another one leads."""
+        if self.leads:
+            self._round_done.clear()
+            self._committed.set()
+            await self._round_done.wait()
+
+    async def run(self) -> None:
+        """Lead when the lead is free, follow otherwise, for ever."""
+        await self._connection.subscribe(subjects.OUTBOX_WAKE, cb=self._woken)
+        try:
+            while True:
+                try:
+                    await self._term()
+                except (NatsError, Fenced, InDoubt, Refused) as error:
+                    log.warning("relay_interrupted", because=str(error) or type(error).__name__)
+                except Exception as error:  # noqa: BLE001 - whatever it was, the relay takes up again
+                    log.warning("relay_interrupted", because=type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _woken(self, _: object) -> None:
+        self._committed.set()
+
+    async def _term(self) -> None:
+        """Follow and then lead, until something breaks."""
+        source = await self._blocking(self._open_source)
+        try:
+            await self._lead(source)
+        finally:
+            self.leads = False
+            await asyncio.shield(self._blocking(source.close))
+
+    async def _lead(self, source: Source) -> None:
+        while not await self._blocking(source.try_to_lead):
+            await self._pass_on_wakes()
+        await self._events.synchronize()
+        await self._live.synchronize()
+        await self._settle_doubt(source)
+        self.leads = True
+        log.info("relay_leads")
+        while True:
+            self._committed.clear()
+            published = await self._round(source)
+            if published == 0:
+                self._round_done.set()
+                await self._wait(_POLL_SECONDS)
+            elif published > _FEW:
+                await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _pass_on_wakes(self) -> None:
+        """A follower tells the leader what was committed here, and tries for the lead now and then."""
+        until = time.monotonic() + _FOLLOW_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            if await self._wait(left):
+                self._committed.clear()
+                await self._connection.publish(subjects.OUTBOX_WAKE)
+                await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _settle_doubt(self, source: Source) -> None:
+        """Forget what a batch without an answer did store after all: it is the first of what waits."""
+        waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
+        if not waiting:
+            return
+        stored = await self._events.tail(MAX_MESSAGES)
+        published = [event for event in waiting if str(event.event_id) in stored]
+        if published:
+            await self._blocking(lambda: source.settle(published))
+            self._remember_places(published)
+
+    async def _round(self, source: Source) -> int:
+        waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
+        if waiting:
+            await self._events.publish([_message(event) for event in waiting])
+            self.published += len(waiting)
+            self.last_published_at = time.monotonic()
+            self._remember_places(waiting)
+            await self._blocking(lambda: source.settle(waiting))
+        await self._refresh(source)
+        return len(waiting)
+
+    def _remember_places(self, events: Sequence[WaitingEvent]) -> None:
+        for event in events:
+            if place := subjects.place_of(event.nats_subject):
+                self._stale[place] = None
+
+    async def _refresh(self, source: Source) -> None:
+        """Bring the live state of what changed up to what the database holds now."""
+        places = list(self._stale)[:MAX_MESSAGES]
+        if not places:
+            return
+        state = await self._blocking(lambda: source.live(places))
+        await self._live.publish([_put(key, value) for key, value in state])
+        for place in places:
+            self._stale.pop(place, None)
+
+    async def _wait(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._committed.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _blocking(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _message(event: WaitingEvent) -> Message:
+    carried = {headers.MESSAGE_ID: str(event.event_id), headers.CONTENT_TYPE: headers.CLOUDEVENT_JSON}
+    return Message(event.nats_subject, event.body.encode(), carried)
+
+
+def _put(key: str, value: bytes | None) -> Message:
+    """A put or a delete of a key (ADR-8)."""
+    subject = subjects.bucket_subject(subjects.ACTIVE_BUCKET, key)
+    if value is None:
+        return Message(subject, b"", {"KV-Operation": "DEL"})
+    return Message(subject, value, {})
