@@ -174,7 +174,7 @@ def after_deployment(written: Written) -> Validation:
             Check(
                 "has_config",
                 written.has_config,
-                warnings=() if written.has_config else ("The stored configuration is empty.",),
+                warnings=() if written.has_config else ("The configuration is empty.",),
             ),
             Check(
                 "status",

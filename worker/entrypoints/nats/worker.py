@@ -142,7 +142,6 @@ class Worker:
         return {
             "status": "up" if client.is_connected else "down",
             "server": server.netloc.rpartition("@")[2] if server else None,
-            "server_version": str(client.connected_server_version) if client.is_connected else None,
             "reconnects": self.connectivity.reconnects,
         }
 
