@@ -84,8 +84,8 @@ class System:
         # Not below pytest's own folder: that is its user's alone, and PostgreSQL runs as another.
         self.directory = Path(tempfile.mkdtemp(prefix="library-test-"))
         self._log = os.open(self.directory / "servers.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        self.nats = NatsServer(self.directory / "servers", output=self._log)
-        self.postgres = PostgresServer(self.directory / "servers", output=self._log)
+        self.nats = NatsServer(self.directory, output=self._log)
+        self.postgres = PostgresServer(self.directory, output=self._log)
         self.http_port = free_port()
         self.workers: list[Process] = []
         self.gateway: Process | None = None
@@ -112,7 +112,6 @@ class System:
         }
 
     def start_servers(self) -> None:
-        (self.directory / "servers").mkdir(exist_ok=True)
         self.nats.start()
         self.postgres.start()
         migrate = Process("migrate", self.environment)

@@ -21,8 +21,9 @@ class DataDirectory:
         """Creates the folder where it is missing; raises EmbeddedServerError where it is not usable."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._refuse_foreign_files()
             self._take_lock()
-            self._check_layout()
+            self._settle_layout()
         except OSError as fault:
             self._release()
             raise EmbeddedServerError(
@@ -52,21 +53,25 @@ class DataDirectory:
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
 
-    def _check_layout(self) -> None:
-        layout = self.path / "layout"
-        if layout.exists():
-            found = layout.read_text(errors="replace").strip()
-            if found != _LAYOUT:
-                raise EmbeddedServerError(
-                    f"{self.path} has layout {found[:20]!r}, this version of library uses {_LAYOUT!r}:"
-                    " run the version that made it, or choose another folder with --data-dir"
-                )
+    def _refuse_foreign_files(self) -> None:
+        if (self.path / "layout").exists():
             return
         if {entry.name for entry in self.path.iterdir()} - _NOT_OURS_YET:
             raise EmbeddedServerError(
                 f"{self.path} holds other files: choose an empty or a new folder with --data-dir"
             )
-        write_durably(layout, f"{_LAYOUT}\n")
+
+    def _settle_layout(self) -> None:
+        layout = self.path / "layout"
+        if not layout.exists():
+            write_durably(layout, f"{_LAYOUT}\n")
+            return
+        found = layout.read_text(errors="replace").strip()
+        if found != _LAYOUT:
+            raise EmbeddedServerError(
+                f"{self.path} has layout {found[:20]!r}, this version of library uses {_LAYOUT!r}:"
+                " run the version that made it, or choose another folder with --data-dir"
+            )
 
     def _release(self) -> None:
         if self._lock is not None:

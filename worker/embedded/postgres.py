@@ -21,6 +21,7 @@ from worker.embedded.postgres_cluster import (
     ENVIRONMENT,
     ROLE,
     create_cluster,
+    draft_of,
     find_programs,
     require_passable,
 )
@@ -94,7 +95,8 @@ class PostgresServer(EmbeddedServer):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._account is not None:
                 require_passable(self._directory, self._programs, self._account)
-            _end_strays(self.data)
+            for folder in (self.data, draft_of(self.data)):
+                _end_strays(folder)
             self._access = self._settle_access()
             if not self.data.exists():
                 create_cluster(

@@ -74,12 +74,17 @@ def require_passable(directory: Path, programs: Path, account: Account) -> None:
         account.grant(directory, os.X_OK)
 
 
+def draft_of(data: Path) -> Path:
+    """Where `create_cluster` works until `data` is whole."""
+    return data.with_name(data.name + ".new")
+
+
 def create_cluster(data: Path, *, programs: Path, account: Account | None, password: str) -> None:
     """Makes the folder `data` with the role and the database `library`; `password` is letters and digits.
 
     It is made beside its place, without syncing, then synced once and renamed.
     """
-    draft = data.with_name(data.name + ".new")
+    draft = draft_of(data)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     if account is not None:

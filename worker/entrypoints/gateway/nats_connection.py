@@ -97,6 +97,7 @@ class NatsConnection:
                 self._client = await self._connect(closed)
                 self._connected.set()
                 await closed.wait()
+                _log.warning("nats_closed", reason=str(self._client.last_error))
             except Exception as error:  # noqa: BLE001 - whatever it is, the gateway goes on trying
                 await self._note(error)
             await asyncio.sleep(_RETRY)

@@ -1,0 +1,28 @@
+"""The command line: ``library``."""
+
+import typer
+
+from worker.entrypoints.commands import deployments, entities, environments, observing, processes
+from worker.entrypoints.commands.session import common_options
+
+app = typer.Typer(
+    name="library",
+    help="Decides which version of an entity runs where: deploys, supersedes and rolls back.\n\n"
+    "Exit status: 0 done, 1 refused, 2 usage, 3 no answer.",
+    callback=common_options,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help reads well in a pipe, too, and starts in half the time
+    pretty_exceptions_enable=False,  # they show local variables, and with them secrets
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+for family in (processes.app, deployments.app, observing.app):
+    app.add_typer(family)
+app.add_typer(entities.app, name="entity")
+app.add_typer(environments.app, name="environment")
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    app()

@@ -1,0 +1,254 @@
+"""Deployments: what runs where."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from contracts.client import pages
+from contracts.deployments import (
+    DeploymentListRequest,
+    DeploymentStatus,
+    DeployRequest,
+    HistoryRequest,
+    RetireRequest,
+    RollbackRequest,
+)
+from contracts.environments import ENVIRONMENTS, EnvironmentName
+from contracts.problems import ProblemError
+from worker.entrypoints.commands import views
+from worker.entrypoints.commands.arguments import (
+    All,
+    By,
+    Config,
+    CursorOption,
+    DeploymentId,
+    Entity,
+    Key,
+    PageSize,
+    Parameters,
+    Reason,
+    example,
+    login_name,
+)
+from worker.entrypoints.commands.paging import show_pages
+from worker.entrypoints.commands.session import Session, asks
+
+app = typer.Typer()
+
+Environment = Annotated[EnvironmentName, typer.Argument(help="Where.", metavar="ENVIRONMENT")]
+Override = Annotated[
+    bool, typer.Option("--merge", help="Lay --config and --parameters over the entity's (RFC 7396).")
+]
+ExpectedVersion = Annotated[
+    str | None,
+    typer.Option("--expected-version", help="Refuse if the entity has another version.", metavar="VERSION"),
+]
+OverrideQuarantine = Annotated[
+    bool,
+    typer.Option("--override-quarantine", help="Deploy what was rolled back for its health; needs --reason."),
+]
+
+
+@app.command(
+    epilog=example("library deploy shop staging --merge --config '{\"replicas\": 3}' --reason 'Sale'")
+)
+@asks
+async def deploy(
+    session: Session,
+    entity: Entity,
+    environment: Environment,
+    *,
+    config: Config = None,
+    parameters: Parameters = None,
+    merge: Override = False,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why.", metavar="TEXT")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait, up to --timeout, until it is decided where that takes time.")
+    ] = False,
+    expected_version: ExpectedVersion = None,
+    supersede_pending: Annotated[
+        bool, typer.Option("--supersede-pending", help="Fail the deployments that wait there.")
+    ] = False,
+    override_quarantine: OverrideQuarantine = False,
+    by: By = None,
+    key: Key = None,
+) -> None:
+    """Put an entity, as it is now, into an environment."""
+    request = DeployRequest(
+        entity_id=await session.entity_id(entity),
+        environment=environment,
+        deployed_by=login_name(by),
+        config_override=config,
+        parameters_override=parameters,
+        override_strategy="merge" if merge else "replace",
+        reason=reason,
+        wait=wait,
+        expected_version=expected_version,
+        supersede_pending=supersede_pending,
+        override_quarantine=override_quarantine,
+    )
+    deployment = await session.client.deploy(request, idempotency_key=key)
+    session.show(deployment, views.deployment(deployment))
+
+
+@app.command(
+    epilog=example(
+        "library rollback shop production --reason 'Prices are wrong'",
+        "library rollback 0197f3a2-7c1e-7b54-9d0a-3f6a1f0c2b41 --reason 'Prices are wrong'",
+    )
+)
+@asks
+async def rollback(
+    session: Session,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="The deployment's id; or an entity, with ENVIRONMENT.", metavar="DEPLOYMENT_ID|ENTITY"
+        ),
+    ],
+    environment: Annotated[
+        str | None,
+        typer.Argument(help="Where the entity's active deployment is taken back.", metavar="ENVIRONMENT"),
+    ] = None,
+    *,
+    reason: Reason,
+    to: Annotated[
+        UUID | None,
+        typer.Option(
+            "--to", help="Go back to this one; by default to the one active before.", metavar="DEPLOYMENT_ID"
+        ),
+    ] = None,
+    by: By = None,
+    key: Key = None,
+) -> None:
+    """Take an active deployment back."""
+    request = RollbackRequest(
+        deployment_id=await _to_roll_back(session, target, environment),
+        reason=reason,
+        rolled_back_by=login_name(by),
+        target_deployment_id=to,
+    )
+    deployment = await session.client.rollback(request, idempotency_key=key)
+    session.show(deployment, views.deployment(deployment))
+
+
+async def _to_roll_back(session: Session, target: str, environment: str | None) -> UUID:
+    """The deployment that is named, or that is active there."""
+    if environment is None:
+        try:
+            return UUID(target)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{target!r} is no deployment's id; with an entity, say the environment as well",
+                param_hint="DEPLOYMENT_ID",
+            ) from None
+    place = next((name for name in ENVIRONMENTS if name == environment), None)
+    if place is None:
+        raise typer.BadParameter(
+            f"{environment!r} is none of {', '.join(ENVIRONMENTS)}", param_hint="ENVIRONMENT"
+        )
+    entity_id = await session.entity_id(target)
+    active = await session.client.list(entity_id=entity_id, environment=place, status="active")
+    if not active.deployments:
+        raise ProblemError("deployment_not_active", f"Nothing of {target} is active in {place}.")
+    return active.deployments[0].deployment_id
+
+
+@app.command(epilog=example("library validate shop production"))
+@asks
+async def validate(
+    session: Session,
+    entity: Entity,
+    environment: Environment,
+    *,
+    config: Config = None,
+    parameters: Parameters = None,
+    merge: Override = False,
+    expected_version: ExpectedVersion = None,
+    by: By = None,
+) -> None:
+    """Show what a deploy would do and change, without doing it."""
+    plan = await session.client.validate(
+        entity_id=await session.entity_id(entity),
+        environment=environment,
+        deployed_by=login_name(by),
+        config_override=config,
+        parameters_override=parameters,
+        override_strategy="merge" if merge else "replace",
+        expected_version=expected_version,
+    )
+    session.show(plan, views.plan(plan))
+
+
+@app.command(epilog=example("library get 0197f3a2-7c1e-7b54-9d0a-3f6a1f0c2b41 --json"))
+@asks
+async def get(session: Session, deployment_id: DeploymentId) -> None:
+    """Show a deployment."""
+    deployment = await session.client.get(deployment_id=deployment_id)
+    session.show(deployment, views.deployment(deployment))
+
+
+@app.command("list", epilog=example("library list --environment production --status active"))
+@asks
+async def list_(
+    session: Session,
+    *,
+    entity: Annotated[
+        str | None, typer.Option("--entity", help="Of this entity, by id or name.", metavar="ENTITY")
+    ] = None,
+    environment: Annotated[
+        EnvironmentName | None, typer.Option("--environment", help="In this environment only.")
+    ] = None,
+    status: Annotated[DeploymentStatus | None, typer.Option("--status", help="In this status only.")] = None,
+    page_size: PageSize = 20,
+    cursor: CursorOption = None,
+    all_pages: All = False,
+) -> None:
+    """List deployments, newest first."""
+    request = DeploymentListRequest(
+        entity_id=None if entity is None else await session.entity_id(entity),
+        environment=environment,
+        status=status,
+        page_size=page_size,
+        cursor=cursor,
+    )
+    found = pages(session.client.list, request)
+    await show_pages(session, found, "deployments", views.deployments, all_pages=all_pages)
+
+
+@app.command(epilog=example("library history 0197f3a2-7c1e-7b54-9d0a-3f6a1f0c2b41"))
+@asks
+async def history(
+    session: Session,
+    deployment_id: DeploymentId,
+    *,
+    page_size: PageSize = 100,
+    cursor: CursorOption = None,
+    all_pages: All = False,
+) -> None:
+    """Show what happened to a deployment, oldest first."""
+    request = HistoryRequest(deployment_id=deployment_id, page_size=page_size, cursor=cursor)
+    found = pages(session.client.history, request)
+    await show_pages(session, found, "events", views.events, all_pages=all_pages)
+
+
+@app.command(
+    epilog=example("library retire 0197f3a2-7c1e-7b54-9d0a-3f6a1f0c2b41 --reason 'Replaced by market'")
+)
+@asks
+async def retire(
+    session: Session,
+    deployment_id: DeploymentId,
+    *,
+    reason: Reason,
+    force: Annotated[bool, typer.Option("--force", help="Even if others there depend on it.")] = False,
+    by: By = None,
+    key: Key = None,
+) -> None:
+    """End an active deployment with nothing in its place."""
+    request = RetireRequest(
+        deployment_id=deployment_id, retired_by=login_name(by), reason=reason, force=force
+    )
+    deployment = await session.client.retire(request, idempotency_key=key)
+    session.show(deployment, views.deployment(deployment))

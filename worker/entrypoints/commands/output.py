@@ -1,0 +1,108 @@
+"""How results are written: JSON for programs, tables for people, plain where nobody looks at a terminal."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from pydantic import BaseModel
+
+from contracts.problems import ProblemError
+from contracts.values import timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under headings."""
+
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing: a label and a text a line; empty ones are left out."""
+
+    fields: Sequence[tuple[str, str]]
+
+
+def json_text(value: BaseModel | dict[str, Any], *, indent: int | None = None) -> str:
+    """JSON as the wire has it, times with microseconds and a ``Z``."""
+    content = value.model_dump() if isinstance(value, BaseModel) else value
+    return json.dumps(content, ensure_ascii=False, indent=indent, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return timestamp(value.astimezone(UTC))
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    return str(value)
+
+
+def moment(at: datetime | None) -> str:
+    """A time for people: UTC, to the second."""
+    return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def printable(text: str) -> str:
+    """The text on one line, with nothing in it that steers a terminal."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def write(view: Table | Record, *, to: TextIO | None = None) -> None:
+    """Write a view to ``to``, standard output by default."""
+    out = to or sys.stdout
+    if out.isatty():
+        _write_rich(view, out)
+    else:
+        out.writelines(f"{line}\n" for line in lines(view))
+    out.flush()
+
+
+def lines(view: Table | Record) -> Iterable[str]:
+    """A view as plain lines, its columns two blanks apart."""
+    rows: list[tuple[str, ...]] = (
+        [(f"{label}:", text) for label, text in view.fields if text]
+        if isinstance(view, Record)
+        else [view.headings, *view.rows]
+    )
+    texts = [tuple(printable(cell) for cell in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _write_rich(view: Table | Record, out: TextIO) -> None:
+    from rich import box  # noqa: PLC0415 - only a terminal needs it, and it costs a fifth of the start
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table as RichTable  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    if isinstance(view, Record):
+        table = RichTable(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        rows: Sequence[tuple[str, ...]] = [field for field in view.fields if field[1]]
+    else:
+        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in view.headings:
+            table.add_column(heading, overflow="fold")
+        rows = view.rows
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console(file=out).print(table)
+
+
+def problem_lines(problem: ProblemError, verdict: str) -> Iterable[str]:
+    """A problem for people: what became of it, why, and every fault."""
+    yield printable(f"{verdict}: {problem.detail} [{problem.code}]")
+    for fault in problem.extensions.get("errors") or ():
+        yield printable(f"  {fault['field']}: {fault['message']}")
+    validation = problem.extensions.get("validation")
+    for message in (validation or {}).get("errors", ()):
+        yield printable(f"  {message}")
+    if problem.request_id:
+        yield printable(f"  request {problem.request_id}")
