@@ -7,7 +7,7 @@ taking the lead and after every failure.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -132,15 +132,16 @@ class Relay:
                 await asyncio.sleep(_GATHER_SECONDS)
 
     async def _settle_doubt(self, source: Source) -> None:
-        """Forget what a batch without an answer did store after all: it is the first of what waits."""
-        waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
-        if not waiting:
-            return
+        """Find out how far a former batch came, the leader's before this one or one without an answer.
+
+        If the stream has its events they are forgotten here; the live state they lead to is brought up to date.
+        """
         stored = await self._events.tail(MAX_MESSAGES)
+        self._remember_places(stored.values())
+        waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
         published = [event for event in waiting if str(event.event_id) in stored]
         if published:
             await self._blocking(lambda: source.settle(published))
-            self._remember_places(published)
 
     async def _round(self, source: Source) -> int:
         waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
@@ -148,14 +149,14 @@ class Relay:
             await self._events.publish([_message(event) for event in waiting])
             self.published += len(waiting)
             self.last_published_at = time.monotonic()
-            self._remember_places(waiting)
+            self._remember_places(event.nats_subject for event in waiting)
             await self._blocking(lambda: source.settle(waiting))
         await self._refresh(source)
         return len(waiting)
 
-    def _remember_places(self, events: Sequence[WaitingEvent]) -> None:
-        for event in events:
-            if place := subjects.place_of(event.nats_subject):
+    def _remember_places(self, event_subjects: Iterable[str]) -> None:
+        for subject in event_subjects:
+            if place := subjects.place_of(subject):
                 self._stale[place] = None
 
     async def _refresh(self, source: Source) -> None:

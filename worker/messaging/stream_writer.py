@@ -55,11 +55,12 @@ class StreamWriter:
         """Ask the stream where it stands."""
         self._last = (await self._jetstream.stream_info(self._stream)).state.last_seq
 
-    async def tail(self, messages: int) -> set[str]:
-        """The ids (``Nats-Msg-Id``) of the stream's last so many messages."""
+    async def tail(self, messages: int) -> dict[str, str]:
+        """The stream's last so many messages: id (``Nats-Msg-Id``) to subject."""
         first = max(1, self._last - messages + 1)
+        found: dict[str, str] = {}
         if self._last < first:
-            return set()
+            return found
         subscription = await self._jetstream.pull_subscribe(
             "",
             stream=self._stream,
@@ -72,14 +73,13 @@ class StreamWriter:
                 inactive_threshold=30,
             ),
         )
-        ids: set[str] = set()
         try:
             while True:
                 batch = await subscription.fetch(256, timeout=_ACK_SECONDS)
                 for message in batch:
-                    ids.add((message.headers or {}).get(headers.MESSAGE_ID, ""))
+                    found[(message.headers or {}).get(headers.MESSAGE_ID, "")] = message.subject
                 if batch and batch[-1].metadata.sequence.stream >= self._last:
-                    return ids
+                    return found
         finally:
             await subscription.unsubscribe()
 

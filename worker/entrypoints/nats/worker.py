@@ -53,6 +53,7 @@ class Worker:
         self.dispatcher: Dispatcher
         self.relay: Relay
         self._relay_connection: Client
+        self._serves = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -91,6 +92,7 @@ class Worker:
         )
         self.ingress.attach(self.dispatcher)
         self.dispatcher.start()
+        self._serves = True
 
     async def _ready(self) -> None:
         client = self.broker.connection
@@ -112,6 +114,8 @@ class Worker:
     async def _drain(self) -> None:
         """Take nothing new, answer all that was taken, announce what can be announced at once."""
         self.connectivity.stopping = self.relay_connectivity.stopping = True
+        if not self._serves:
+            return
         log.info("worker_stopping", id=self.identifier)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
