@@ -37,9 +37,9 @@ def make_engines(settings: Settings) -> Engines:
     """The pools of a worker. They connect at first use."""
     url = settings.database_url
     return Engines(
-        writes=unit_of_work.connect(url, name="library-worker", size=2),
+        writes=unit_of_work.connect(url, name="library-worker", size=2, by_key=True),
         reads=unit_of_work.connect(url, name="library-reads", size=settings.readers),
-        relay=unit_of_work.connect(url, name="library-relay", size=1),
+        relay=unit_of_work.connect(url, name="library-relay", size=1, by_key=True),
     )
 
 

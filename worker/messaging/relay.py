@@ -134,7 +134,7 @@ class Relay:
     async def _settle_doubt(self, source: Source) -> None:
         """Find out how far a former batch came, the leader's before this one or one without an answer.
 
-        If the stream has its events they are forgotten here; the live state they lead to is brought up to date.
+        Events that the stream has are forgotten here, and the live state they lead to is brought up to date.
         """
         stored = await self._events.tail(MAX_MESSAGES)
         self._remember_places(stored.values())

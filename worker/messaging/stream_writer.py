@@ -49,17 +49,18 @@ class StreamWriter:
         self._connection = connection
         self._jetstream: JetStreamContext = connection.jetstream()
         self._stream = stream
-        self._last = 0
+        self._last, self._is_empty = 0, True
 
     async def synchronize(self) -> None:
         """Ask the stream where it stands."""
-        self._last = (await self._jetstream.stream_info(self._stream)).state.last_seq
+        state = (await self._jetstream.stream_info(self._stream)).state
+        self._last, self._is_empty = state.last_seq, state.messages == 0
 
     async def tail(self, messages: int) -> dict[str, str]:
         """The stream's last so many messages: id (``Nats-Msg-Id``) to subject."""
         first = max(1, self._last - messages + 1)
         found: dict[str, str] = {}
-        if self._last < first:
+        if self._is_empty:
             return found
         subscription = await self._jetstream.pull_subscribe(
             "",

@@ -148,19 +148,19 @@ def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
     Raises ``GuardFailed`` where a row was not as expected.
     """
     if changes.new_entities:
-        transaction.execute(_INSERT_ENTITIES, _rows(_entity(entity) for entity in changes.new_entities))
+        transaction.prepared(_INSERT_ENTITIES, _rows(_entity(entity) for entity in changes.new_entities))
     leaving = [pair for pair in changes.changed_deployments if pair[1].status != "active"]
     arriving = [pair for pair in changes.changed_deployments if pair[1].status == "active"]
     _move(transaction, leaving)
     rows = _move(transaction, arriving)
     if changes.new_deployments:
-        rows += transaction.execute(
+        rows += transaction.prepared(
             _INSERT_DEPLOYMENTS, _rows(_deployment(deployment) for deployment in changes.new_deployments)
         )
     updated = _entities(transaction, changes.changed_entities)
     if changes.environments:
         _guarded(
-            transaction.execute(
+            transaction.prepared(
                 _UPDATE_ENVIRONMENTS, _rows(_environment(each) for each in changes.environments)
             ),
             changes.environments,
@@ -198,7 +198,7 @@ def _move(transaction: Transaction, pairs: list[tuple[Deployment, Deployment]]) 
         }
         for before, after in pairs
     )
-    return _guarded(transaction.execute(_UPDATE_DEPLOYMENTS, _rows(rows)), pairs)
+    return _guarded(transaction.prepared(_UPDATE_DEPLOYMENTS, _rows(rows)), pairs)
 
 
 def _entities(transaction: Transaction, pairs: list[tuple[Entity, Entity]]) -> set[UUID]:
@@ -213,7 +213,7 @@ def _entities(transaction: Transaction, pairs: list[tuple[Entity, Entity]]) -> s
             rows = _rows(
                 {**shape(after), "expected_sequence": before.event_sequence} for before, after in some
             )
-            updated.update(row[0] for row in _guarded(transaction.execute(statement, rows), some))
+            updated.update(row[0] for row in _guarded(transaction.prepared(statement, rows), some))
     return updated
 
 
@@ -234,7 +234,7 @@ def _announce(transaction: Transaction, events: list[EventRow]) -> None:
         for event in events
     )
     ids = "{" + ",".join(str(event.event_id) for event in events) + "}"
-    transaction.execute(_INSERT_EVENTS, {**_rows(rows), "ids": ids})
+    transaction.prepared(_INSERT_EVENTS, {**_rows(rows), "ids": ids})
 
 
 def _guarded(rows: list[Any], expected: Sequence[Any]) -> list[Any]:

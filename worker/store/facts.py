@@ -36,8 +36,9 @@ class Loaded:
     outcomes: dict[OutcomeKey, Outcome]
 
 
-# Those named, those of the named deployments, and those they depend on. A batch that writes locks all of
-# them, so that no dependency is retired between its check and the commit.
+# Every lookup is by key, through LATERAL and LIMIT: a join of sets that the planner knows nothing of makes it
+# scan whole indexes. Here: those named, those of the named deployments, and those they depend on. A batch
+# that writes locks all of them, so that no dependency is retired between its check and the commit.
 _ENTITIES = f"""
 WITH wanted AS MATERIALIZED (
     SELECT entity_id FROM unnest(%(entities)s::uuid[]) AS named (entity_id)
@@ -49,9 +50,11 @@ SELECT {rows.ENTITY_COLUMNS} FROM entities WHERE entity_id = ANY(ARRAY(
     UNION
     SELECT needed.entity_id
     FROM wanted
-    JOIN entities e ON e.entity_id = wanted.entity_id
+    CROSS JOIN LATERAL (SELECT * FROM entities WHERE entity_id = wanted.entity_id LIMIT 1) e
     CROSS JOIN LATERAL unnest(e.dependency_names) AS dependency (name)
-    JOIN entities needed ON needed.name = dependency.name AND needed.deleted_at IS NULL
+    CROSS JOIN LATERAL (
+        SELECT entity_id FROM entities WHERE name = dependency.name AND deleted_at IS NULL LIMIT 1
+    ) needed
 )) ORDER BY entity_id
 """  # noqa: S608 - made of constants
 _LOCK = " FOR UPDATE"
@@ -60,27 +63,41 @@ _LOCK = " FOR UPDATE"
 _CONTEXT = """
 WITH dependents AS MATERIALIZED (
     SELECT DISTINCT e.entity_id, e.name, e.dependencies
-    FROM deployments d
-    JOIN entities depended ON depended.entity_id = d.entity_id
+    FROM unnest(%(dependents_of)s::uuid[]) AS named (deployment_id)
+    CROSS JOIN LATERAL (
+        SELECT entity_id, environment FROM deployments WHERE deployment_id = named.deployment_id LIMIT 1
+    ) d
+    CROSS JOIN LATERAL (SELECT name FROM entities WHERE entity_id = d.entity_id LIMIT 1) depended
     JOIN entities e ON e.dependency_names @> ARRAY[depended.name] AND e.deleted_at IS NULL
-    JOIN deployments active ON active.entity_id = e.entity_id AND active.environment = d.environment
-        AND active.status = 'active'
-    WHERE d.deployment_id = ANY(%(dependents_of)s::uuid[])
+    CROSS JOIN LATERAL (
+        SELECT 1 FROM deployments
+        WHERE entity_id = e.entity_id AND environment = d.environment AND status = 'active'
+        LIMIT 1
+    ) active
 )
 SELECT
     clock_timestamp(),
     (SELECT json_agg(e) FROM environments e)::text,
-    (SELECT json_agg(json_build_array(entity_id, environment, deployment_id, version)) FROM deployments
-     WHERE status = 'active' AND (entity_id = ANY(%(loaded)s::uuid[])
-         OR entity_id = ANY(ARRAY(SELECT entity_id FROM dependents))))::text,
-    (SELECT json_agg(json_build_array(name, entity_id)) FROM entities
-     WHERE name = ANY(%(names)s::text[]) AND deleted_at IS NULL)::text,
+    (SELECT json_agg(json_build_array(active.entity_id, environment, deployment_id, version))
+     FROM unnest(%(loaded)s::uuid[] || ARRAY(SELECT entity_id FROM dependents)) AS held (entity_id)
+     CROSS JOIN LATERAL (
+         SELECT * FROM deployments WHERE entity_id = held.entity_id AND status = 'active' LIMIT 4
+     ) active)::text,
+    (SELECT json_agg(json_build_array(asked.name, e.entity_id))
+     FROM unnest(%(names)s::text[]) AS asked (name)
+     CROSS JOIN LATERAL (
+         SELECT entity_id FROM entities WHERE name = asked.name AND deleted_at IS NULL LIMIT 1
+     ) e)::text,
     (SELECT json_agg(json_build_array(entity_id, name, dependencies)) FROM dependents)::text,
     (SELECT json_agg(json_build_array(i.caller, i.operation, i.key, encode(fingerprint, 'hex'), code, reply))
      FROM unnest(%(callers)s::text[], %(operations)s::text[], %(keys)s::text[])
          AS asked (caller, operation, key)
-     JOIN idempotency i USING (caller, operation, key)
-     WHERE expires_at > clock_timestamp())::text
+     CROSS JOIN LATERAL (
+         SELECT * FROM idempotency
+         WHERE caller = asked.caller AND operation = asked.operation AND key = asked.key
+             AND expires_at > clock_timestamp()
+         LIMIT 1
+     ) i)::text
 """
 
 _DEPLOYMENTS = f"""
@@ -116,7 +133,7 @@ def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
     """
     entities = [
         rows.entity(row)
-        for row in transaction.execute(
+        for row in transaction.prepared(
             _ENTITIES + _LOCK if lock else _ENTITIES,
             {
                 "entities": rows.uuids(wanted.entity_ids),
@@ -131,7 +148,7 @@ def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
 
 def _context(transaction: Transaction, wanted: Wanted, entities: list[Entity], *, lock: bool) -> Loaded:
     depended = {dependency.name for entity in entities for dependency in entity.dependencies}
-    ((now, environments, running, names, dependents, outcomes, *xid),) = transaction.execute(
+    ((now, environments, running, names, dependents, outcomes, *xid),) = transaction.prepared(
         _CONTEXT + _XID if lock else _CONTEXT,
         {
             "loaded": rows.uuids([entity.entity_id for entity in entities]),
@@ -175,7 +192,7 @@ def _refuse_unlocked(name: str, entities: list[Entity], wanted: Wanted) -> None:
 def _deployments(transaction: Transaction, wanted: Wanted, facts: Facts) -> None:
     if not (wanted.deployment_ids or wanted.target_ids or wanted.places):
         return
-    for replaces, *row in transaction.execute(
+    for replaces, *row in transaction.prepared(
         _DEPLOYMENTS,
         {
             "deployments": rows.uuids([*wanted.deployment_ids, *wanted.target_ids]),

@@ -68,7 +68,7 @@ def keep(transaction: Transaction, outcomes: Iterable[tuple[OutcomeKey, Outcome]
     ]
     if not stored:
         return
-    written = transaction.execute(
+    written = transaction.prepared(
         _INSERT, {"rows": orjson.dumps(stored).decode(), "now": now, "expires_at": now + KEPT}
     )
     if len(written) != len(stored):

@@ -1,6 +1,7 @@
 """Transactions: the only place that commits, and the only one that reads the driver's errors."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ _AWAY = ("08", "57", "53")  # connection, operator intervention (shutdown), insu
 _UNIQUE = "23505"
 _TRIES = 6
 _IN_DOUBT_SECONDS = 2.0
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
 
 T = TypeVar("T")
 
@@ -50,9 +53,36 @@ class Transaction:
         result = self.connection.exec_driver_sql(statement, parameters or {})
         return list(result) if result.returns_rows else []
 
+    def prepared(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+        """The same for a statement of the hot path: planned once a connection, not at each use.
 
-def connect(url: str, *, name: str, size: int) -> Engine:
-    """A pool of ``size`` durable connections that speak UTC. Connects at first use."""
+        psycopg2 has no call for it, so PREPARE and EXECUTE are said in SQL.
+        """
+        names: dict[str, str] = self.connection.info.setdefault("prepared", {})
+        execution = names.get(statement)
+        if execution is None:
+            name = f"library_{len(names)}"
+            order = list(dict.fromkeys(_PARAMETER.findall(statement)))
+            numbered = _PARAMETER.sub(lambda match: f"${order.index(match[1]) + 1}", statement)
+            self.connection.exec_driver_sql(f"PREPARE {name} AS {numbered.replace('%', '%%')}")
+            arguments = ", ".join(f"%({each})s" for each in order)
+            execution = names[statement] = f"EXECUTE {name} ({arguments})" if order else f"EXECUTE {name}"
+        return self.execute(execution, parameters)
+
+
+_SESSION = (
+    "-c timezone=UTC -c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=15s "
+    "-c idle_in_transaction_session_timeout=15s -c jit=off"
+)
+_BY_KEY = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+
+
+def connect(url: str, *, name: str, size: int, by_key: bool = False) -> Engine:
+    """A pool of ``size`` durable connections that speak UTC. Connects at first use.
+
+    ``by_key`` is for prepared statements that look up by key: their plans are made while the tables are young
+    and kept long after, so plans that scan are ruled out.
+    """
     return sqlalchemy.create_engine(
         url.replace("postgresql://", "postgresql+psycopg2://", 1),
         pool_size=size,
@@ -62,8 +92,7 @@ def connect(url: str, *, name: str, size: int) -> Engine:
             "application_name": name,
             "connect_timeout": 2,
             "tcp_user_timeout": 5000,
-            "options": "-c timezone=UTC -c synchronous_commit=on -c lock_timeout=5s "
-            "-c statement_timeout=15s -c idle_in_transaction_session_timeout=15s -c jit=off",
+            "options": _SESSION + _BY_KEY if by_key else _SESSION,
         },
     )
 
