@@ -103,10 +103,10 @@ def _write(transaction: Transaction, ledger: Ledger) -> None:
 
 
 def fingerprint(command: Command[Any]) -> bytes:
-    """What is compared when a key comes again: the parsed body with its defaults."""
+    """What is compared when a key comes again: the parsed body with its defaults, the transport's left out."""
     body = command.request.model_dump(mode="json")
-    if body.get("deployment_method", "") is None:
-        del body["deployment_method"]
+    if body.get("deployment_method") in (None, command.default_method):
+        body.pop("deployment_method", None)
     return hashlib.sha256(orjson.dumps(_plain(body), option=orjson.OPT_SORT_KEYS)).digest()
 
 

@@ -1,5 +1,6 @@
 """The dispatcher: commands in, answers out, every change through one lane of batches."""
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from worker.store.unit_of_work import DatabaseUnavailable, UniqueViolation
 
 log = structlog.get_logger()
 _TRIES_ALONE = 3
+_SOFTWARE_ERROR = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,8 @@ class Dispatcher:
         self.write_queue: CommandQueue[Ticket] = CommandQueue(queue_size)
         self.read_queue: CommandQueue[Ticket] = CommandQueue(queue_size)
         self._threads = [
-            threading.Thread(target=self._write_lane, name="lane", daemon=True),
-            *(
-                threading.Thread(target=self._read_lane, name=f"reader-{n}", daemon=True)
-                for n in range(readers)
-            ),
+            _lane("lane", self._write_lane),
+            *(_lane(f"reader-{number}", self._read_lane) for number in range(readers)),
         ]
 
     def start(self) -> None:
@@ -153,6 +152,19 @@ class Dispatcher:
             self._committed()
             self._announced += result.announced
         return result.answers
+
+
+def _lane(name: str, work: Callable[[], None]) -> threading.Thread:
+    """A thread that does not die alone: without it requests would wait for ever, so the process ends."""
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException:
+            log.critical("lane_died", lane=name, exc_info=True)
+            os._exit(_SOFTWARE_ERROR)
+
+    return threading.Thread(target=run, name=name, daemon=True)
 
 
 def _failure(command: Command[Any], error: Exception) -> Answer:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 _RETRIED = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _AWAY = ("08", "57", "53")  # connection, operator intervention (shutdown), insufficient resources
+_LOCKED = "55P03"  # lock_not_available: a migration, or somebody's session, holds the tables
 _UNIQUE = "23505"
 _TRIES = 6
 _IN_DOUBT_SECONDS = 2.0
@@ -182,7 +183,7 @@ def _translated(error: DBAPIError | PoolTimeout) -> Exception:
     code = _code(error)
     if code == _UNIQUE:
         return UniqueViolation(getattr(error.orig.diag, "constraint_name", None) or "")  # type: ignore[union-attr]
-    if error.connection_invalidated or code[:2] in _AWAY:
+    if error.connection_invalidated or code[:2] in _AWAY or code == _LOCKED:
         return DatabaseUnavailable("PostgreSQL is away")
     if isinstance(error, OperationalError | InterfaceError) and not code:
         return DatabaseUnavailable("PostgreSQL cannot be reached")

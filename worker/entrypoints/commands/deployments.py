@@ -14,7 +14,7 @@ from contracts.deployments import (
     RetireRequest,
     RollbackRequest,
 )
-from contracts.environments import ENVIRONMENTS, EnvironmentName
+from contracts.environments import EnvironmentName
 from contracts.problems import ProblemError
 from worker.entrypoints.commands import views
 from worker.entrypoints.commands.arguments import (
@@ -28,6 +28,7 @@ from worker.entrypoints.commands.arguments import (
     PageSize,
     Parameters,
     Reason,
+    entity_or_id,
     example,
     login_name,
 )
@@ -92,6 +93,14 @@ async def deploy(
     session.show(deployment, views.deployment(deployment))
 
 
+def _says_which(context: typer.Context, environment: str | None) -> str | None:
+    """An entity alone says not which deployment to roll back: where it runs is needed, too."""
+    target = context.params.get("target", "")
+    if environment is None and isinstance(entity_or_id(target), str):
+        raise typer.BadParameter(f"{target!r} is no deployment's id; of an entity, say where it runs")
+    return environment
+
+
 @app.command(
     epilog=example(
         "library rollback shop production --reason 'Prices are wrong'",
@@ -108,8 +117,12 @@ async def rollback(
         ),
     ],
     environment: Annotated[
-        str | None,
-        typer.Argument(help="Where the entity's active deployment is taken back.", metavar="ENVIRONMENT"),
+        EnvironmentName | None,
+        typer.Argument(
+            help="Where the entity's active deployment is taken back.",
+            metavar="ENVIRONMENT",
+            callback=_says_which,
+        ),
     ] = None,
     *,
     reason: Reason,
@@ -133,25 +146,14 @@ async def rollback(
     session.show(deployment, views.deployment(deployment))
 
 
-async def _to_roll_back(session: Session, target: str, environment: str | None) -> UUID:
+async def _to_roll_back(session: Session, target: str, environment: EnvironmentName | None) -> UUID:
     """The deployment that is named, or that is active there."""
     if environment is None:
-        try:
-            return UUID(target)
-        except ValueError:
-            raise typer.BadParameter(
-                f"{target!r} is no deployment's id; with an entity, say the environment as well",
-                param_hint="DEPLOYMENT_ID",
-            ) from None
-    place = next((name for name in ENVIRONMENTS if name == environment), None)
-    if place is None:
-        raise typer.BadParameter(
-            f"{environment!r} is none of {', '.join(ENVIRONMENTS)}", param_hint="ENVIRONMENT"
-        )
+        return UUID(target)
     entity_id = await session.entity_id(target)
-    active = await session.client.list(entity_id=entity_id, environment=place, status="active")
+    active = await session.client.list(entity_id=entity_id, environment=environment, status="active")
     if not active.deployments:
-        raise ProblemError("deployment_not_active", f"Nothing of {target} is active in {place}.")
+        raise ProblemError("deployment_not_active", f"Nothing of {target} is active in {environment}.")
     return active.deployments[0].deployment_id
 
 

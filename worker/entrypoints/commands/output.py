@@ -9,8 +9,10 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel
 
-from contracts.problems import ProblemError
+from contracts.problems import PROBLEMS, ProblemError
 from contracts.values import timestamp
+
+_ANY_WIDTH = 10_000  # a narrow terminal wraps lines; cells that are wrapped cannot be copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +78,33 @@ def lines(view: Table | Record) -> Iterable[str]:
 
 
 def _write_rich(view: Table | Record, out: TextIO) -> None:
-    from rich import box  # noqa: PLC0415 - only a terminal needs it, and it costs a fifth of the start
+    # Imported here: only a terminal needs them, and they cost a fifth of the start.
     from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table as RichTable  # noqa: PLC0415
+    from rich.table import Table as Grid  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    rows: Sequence[tuple[str, ...]]
     if isinstance(view, Record):
-        table = RichTable(box=None, show_header=False, pad_edge=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
-        rows: Sequence[tuple[str, ...]] = [field for field in view.fields if field[1]]
+        grid = Grid(box=None, show_header=False, pad_edge=False)
+        grid.add_column(style="bold", no_wrap=True)
+        grid.add_column(overflow="fold")
+        rows, width = [field for field in view.fields if field[1]], None
     else:
-        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in view.headings:
-            table.add_column(heading, overflow="fold")
-        rows = view.rows
+        grid = Grid(*view.headings, box=None, pad_edge=False)
+        rows, width = view.rows, _ANY_WIDTH
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console(file=out).print(table)
+        grid.add_row(*(Text(printable(cell)) for cell in row))
+    Console(file=out, width=width).print(grid)
 
 
 def problem_lines(problem: ProblemError, verdict: str) -> Iterable[str]:
-    """A problem for people: what became of it, why, and every fault."""
-    yield printable(f"{verdict}: {problem.detail} [{problem.code}]")
-    for fault in problem.extensions.get("errors") or ():
-        yield printable(f"  {fault['field']}: {fault['message']}")
-    validation = problem.extensions.get("validation")
-    for message in (validation or {}).get("errors", ()):
-        yield printable(f"  {message}")
+    """A problem for people: what became of it, why, and every fault once."""
+    faults = [f"{fault['field']}: {fault['message']}" for fault in problem.extensions.get("errors") or ()]
+    reason = f"{PROBLEMS[problem.code].title}." if faults else problem.detail
+    validation = problem.extensions.get("validation") or {}
+    faults += [message for message in validation.get("errors", ()) if message not in reason]
+    yield printable(f"{verdict}: {reason} [{problem.code}]")
+    for fault in faults:
+        yield printable(f"  {fault}")
     if problem.request_id:
         yield printable(f"  request {problem.request_id}")

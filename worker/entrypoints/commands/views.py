@@ -160,7 +160,17 @@ def status(shown: Status) -> Table:
 
 def event(shown: CloudEvent) -> str:
     """An event on a line."""
-    return printable("  ".join(word for word in (*_event(shown), shown.subject) if word))
+    at, name, entity_version, environment, actor, reason = _event(shown)
+    words = (
+        at,
+        name,
+        entity_version,
+        environment,
+        actor and f"by {actor}",
+        reason and f"({reason})",
+        shown.subject,
+    )
+    return printable("  ".join(word for word in words if word))
 
 
 def events(shown: Sequence[CloudEvent]) -> Table:
@@ -171,7 +181,7 @@ def events(shown: Sequence[CloudEvent]) -> Table:
     )
 
 
-def _event(shown: CloudEvent) -> tuple[str, ...]:
+def _event(shown: CloudEvent) -> tuple[str, str, str, str, str, str]:
     """When, what (``completed`` of ``library.deployment.completed.v1``), to whom, where, by whom and why."""
     about = shown.data.deployment
     return (

@@ -1,6 +1,7 @@
 """``/asyncapi``: the document for programs, and for a browser a page that needs nothing but itself."""
 
 import json
+import re
 from functools import cache
 from html import escape
 from string import Template
@@ -32,7 +33,7 @@ pre { background: #8881; padding: .75rem; overflow: auto; }
 </head>
 <body>
 <h1>$title over NATS</h1>
-<p style="white-space: pre-line">$description</p>
+$description
 <p>For programs this address gives the AsyncAPI document, as JSON.</p>
 <h2>Requests</h2>
 $requests
@@ -69,11 +70,17 @@ def page() -> str:
     operations = document["operations"].items()
     return _PAGE.substitute(
         title=escape(document["info"]["title"]),
-        description=escape(document["info"]["description"]),
+        description=_prose(document["info"]["description"]),
         requests="\n".join(_request(document, one) for _, one in operations if one["action"] == "receive"),
         events="\n".join(_event(document, one) for _, one in operations if one["action"] == "send"),
         schemas="\n".join(_schema(*one) for one in document["components"]["schemas"].items()),
     )
+
+
+def _prose(text: str) -> str:
+    """Paragraphs with code in backticks: as much of Markdown as the descriptions use."""
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text.strip()))
+    return "".join(f"<p>{paragraph}</p>" for paragraph in marked.split("\n\n"))
 
 
 def _request(document: dict[str, Any], operation: dict[str, Any]) -> str:

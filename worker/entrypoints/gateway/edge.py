@@ -68,7 +68,9 @@ def _refusal(error: BaseException, scope: Scope) -> Response:
             "unavailable", "The gateway is stopping; nothing was done. Ask again shortly."
         )
         return responses.problem(stopping, known_as)
-    _log.error("request_failed", request_id=known_as, method=scope["method"], exc_info=error)
+    _log.error(
+        "request_failed", request_id=known_as, method=scope["method"], path=scope["path"], exc_info=error
+    )
     return responses.problem(
         ProblemError(
             "internal_error", "Something went wrong in the gateway; the log has it by this request id."
