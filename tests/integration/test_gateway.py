@@ -76,12 +76,20 @@ def server(tmp_path_factory):
 @contextlib.asynccontextmanager
 async def listening(url, peer):
     client = await nats.connect(url)
-    await client.subscribe(f"{subjects.SERVICE}.>", cb=peer.hear)
-    await client.flush()
+    subscription = await client.subscribe(f"{subjects.SERVICE}.>", cb=peer.hear)
+    await settled(client)
     try:
         yield
     finally:
+        await subscription.unsubscribe()
+        await settled(client)  # so that the next test finds nobody there
         await client.close()
+
+
+async def settled(client):
+    """Until the server has read everything: nats-py lets a flush overtake what was sent just before it."""
+    await client.flush()
+    await client.flush()
 
 
 @contextlib.asynccontextmanager
@@ -146,7 +154,7 @@ async def test_every_route_asks_its_subject_for_what_its_body_query_and_path_say
     peer.answer.body = b'{"anything": 1}'
     sent = {"json": rest} if route.takes_body else {"params": rest}
     response = await gateway.request(route.method, route.path.format(**VALUES), **sent)
-    assert response.status_code == route.status
+    assert response.status_code == route.status, response.text
     assert response.content == b'{"anything": 1}'
     assert [message.subject for message in peer.asked] == [endpoint.subject]
     assert peer.asked[0].headers[headers.TRANSPORT] == "http"

@@ -103,7 +103,7 @@ def _write(transaction: Transaction, ledger: Ledger) -> None:
 
 
 def fingerprint(command: Command[Any]) -> bytes:
-    """What is compared when a key comes again: the parsed body with its defaults, the transport's left out."""
+    """What is compared when a key comes again: the parsed body, with its defaults save the transport's."""
     body = command.request.model_dump(mode="json")
     if body.get("deployment_method") in (None, command.default_method):
         body.pop("deployment_method", None)
