@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -39,6 +39,7 @@ from contracts.environments import Environment, EnvironmentList, EnvironmentName
 from contracts.events import EventList
 from contracts.exchange import Exchange
 from contracts.headers import DEADLINE, ERROR_CODE, IDEMPOTENCY_KEY
+from contracts.ids import new_id
 from contracts.parsing import parse
 from contracts.problems import ProblemError
 from contracts.status import Status
@@ -179,7 +180,7 @@ class LibraryClient:
         sent = dict(headers or {})
         sent[DEADLINE] = _deadline(seconds)
         if endpoint.writes:
-            sent[IDEMPOTENCY_KEY] = idempotency_key or sent.get(IDEMPOTENCY_KEY) or str(uuid4())
+            sent[IDEMPOTENCY_KEY] = idempotency_key or sent.get(IDEMPOTENCY_KEY) or str(new_id())
         body = request.model_dump_json(exclude_none=True).encode()
         exchange = Exchange(self.connection, endpoint.subject, body, sent, timeout=seconds)
         return read(endpoint.reply, await exchange.answer())

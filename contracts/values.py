@@ -2,11 +2,19 @@
 
 import json
 import math
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from contracts.limits import MAX_DEPTH, MAX_DETAILS_BYTES, MAX_DOCUMENT_BYTES
 
@@ -76,9 +84,21 @@ def _document(limit: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-def null_means(default: Any) -> BeforeValidator:
+@dataclass(frozen=True, slots=True)
+class null_means:  # noqa: N801 - it stands where pydantic's own markers do, and reads as a phrase
     """For a field that may be left out or null: null is its default."""
-    return BeforeValidator(lambda value: default if value is None else value)
+
+    default: Any
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The field's schema behind the exchange of null."""
+        return core_schema.no_info_before_validator_function(
+            lambda value: self.default if value is None else value, handler(source)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Any:
+        """The field's JSON Schema, null admitted."""
+        return {"anyOf": [handler(schema), {"type": "null"}]}
 
 
 Document = Annotated[dict[str, Any], _document(MAX_DOCUMENT_BYTES)]

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from contracts.ids import uuid7
 from contracts.problems import NO_OUTCOMES, ProblemError
 from worker.dispatch.answer import Answer
 from worker.dispatch.ledger import Ledger
@@ -19,7 +20,6 @@ from worker.domain.changes import Moment
 from worker.domain.command import Command
 from worker.domain.errors import DeadlineExceeded, KeyReused
 from worker.domain.facts import Facts
-from worker.domain.ids import uuid7
 from worker.domain.validation import after_deployment
 from worker.operations import OPERATIONS, Needs
 from worker.store import changes, facts, idempotency

@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from contracts import subjects
+from contracts.ids import uuid7
 from worker import rendering
 from worker.dispatch.transitions import Announced
 from worker.domain.changes import Decision, Event
 from worker.domain.command import Command
 from worker.domain.facts import Deployment, Entity, Environment, Facts, Record
-from worker.domain.ids import uuid7
 from worker.store.changes import Changes, EventRow
 
 

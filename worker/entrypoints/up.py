@@ -33,7 +33,7 @@ _ALL_READY_S = 60.0
 _PROBE_TIMEOUT_S = 2.0
 _SERVER_STOP_S = 10.0
 _WORKER_STOP_S = 10.0
-_GATEWAY_STOP_S = 5.0
+_GATEWAY_STOP_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -113,7 +113,9 @@ class Outbox:
 
     def _execute(self, statement: str, **parameters: Any) -> list[Any]:
         try:
-            return self._statements.prepared(statement, parameters)
+            if parameters:
+                return self._statements.prepared(statement, parameters)
+            return self._statements.execute(statement)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseUnavailable("the relay's connection is gone") from error

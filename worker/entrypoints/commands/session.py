@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.client import LibraryClient
 from contracts.connection import NoAnswerError
+from contracts.ids import new_id
 from contracts.problems import ProblemError
 from worker.entrypoints.commands.arguments import entity_or_id
 from worker.entrypoints.commands.output import Record, Table, json_text, problem_lines, write
@@ -152,7 +153,7 @@ def _refusal(error: ValidationError) -> ProblemError:
 
 def _say(problem: ProblemError, verdict: str, common: Common) -> None:
     if common.json:
-        said = json_text(problem.body(problem.request_id or ""))
+        said = json_text(problem.body(problem.request_id or str(new_id())))
     else:
         said = "\n".join(problem_lines(problem, verdict))
     sys.stderr.write(f"{said}\n")

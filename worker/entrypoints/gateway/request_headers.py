@@ -1,14 +1,12 @@
 """A caller's HTTP headers: what goes on to NATS, how long to wait, and which revision is expected."""
 
 import re
-import secrets
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID
 
 from contracts.headers import DEADLINE, IDEMPOTENCY_KEY, MESSAGE_ID, TRACEPARENT, TRACESTATE
+from contracts.ids import new_id
 from contracts.limits import MAX_KEY_CHARACTERS
 from contracts.values import timestamp
 
@@ -100,11 +98,4 @@ def request_id(raw: RawHeaders) -> str:
     for name, value in raw:
         if name in _KEYS and 0 < len(value) <= MAX_KEY_CHARACTERS and _PRINTABLE.fullmatch(value):
             given.setdefault(name, value.decode("ascii"))
-    return next((given[name] for name in _KEYS if name in given), None) or _generated()
-
-
-def _generated() -> str:
-    """A UUID of version 7 (RFC 9562)."""
-    milliseconds = time.time_ns() // 1_000_000
-    high = milliseconds << 16 | 7 << 12 | secrets.randbits(12)
-    return str(UUID(int=high << 64 | 0b10 << 62 | secrets.randbits(62)))
+    return next((given[name] for name in _KEYS if name in given), None) or str(new_id())

@@ -4,10 +4,10 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from uuid import uuid4
 
 from contracts import headers
 from contracts.endpoints import Endpoint
+from contracts.ids import new_id
 from contracts.limits import MAX_KEY_CHARACTERS
 from contracts.parsing import parse
 from contracts.problems import ProblemError
@@ -29,7 +29,7 @@ def request_id(carried: Headers) -> str:
         value = carried.get(name)
         if value and _PRINTABLE.fullmatch(value):
             return value
-    return str(uuid4())
+    return str(new_id())
 
 
 def command(endpoint: Endpoint, body: bytes, carried: Headers, identity: str) -> Command[Request]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import nats
 import structlog
@@ -15,6 +14,7 @@ from faststream.nats.subscriber.usecases.core_subscriber import CoreSubscriber
 from nats.aio.client import Client
 
 from contracts.endpoints import ENDPOINTS
+from contracts.ids import new_id
 from contracts.limits import MIN_SERVER_PAYLOAD
 from worker import bootstrap
 from worker.dispatch.dispatcher import Dispatcher
@@ -34,6 +34,12 @@ def _in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> N
     loop.call_soon_threadsafe(callback)
 
 
+async def _flush(client: Client) -> None:
+    """Have the server see all that was written: nats-py's ping overtakes what it still buffers, once."""
+    await client.flush()
+    await client.flush()
+
+
 class UnsuitableServer(Exception):
     """The nats-server cannot carry what the product needs."""
 
@@ -43,7 +49,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.identifier = uuid4().hex[:12]
+        self.identifier = new_id().hex
         self.started = time.monotonic()
         self.engines = bootstrap.make_engines(settings)
         self.connectivity = Connectivity("library-worker")
@@ -103,7 +109,7 @@ class Worker:
             counters=self.ingress.counters,
         )
         await discovery.start(client)
-        await client.flush()
+        await _flush(client)
         self._tasks = [
             asyncio.create_task(self.relay.run()),
             asyncio.create_task(self.connectivity.watch(self.settings.disconnected_exit)),
@@ -123,7 +129,7 @@ class Worker:
                 await asyncio.to_thread(self.dispatcher.drain, _DRAIN_SECONDS)
                 await asyncio.sleep(0)
                 await self.ingress.delivered()
-                await self.broker.connection.flush()
+                await _flush(self.broker.connection)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_EVENTS_SECONDS):
                 await self.relay.caught_up()

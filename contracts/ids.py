@@ -1,5 +1,6 @@
 """Identifiers that sort by time."""
 
+import os
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,3 +19,8 @@ def uuid7(at: datetime, entropy: bytes) -> UUID:
     number = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1000) << 64
     number |= 0b10 << 62 | int.from_bytes(entropy, "big") & ((1 << 62) - 1)
     return UUID(int=number)
+
+
+def new_id() -> UUID:
+    """A UUID version 7 of now."""
+    return uuid7(datetime.now(UTC), os.urandom(8))
