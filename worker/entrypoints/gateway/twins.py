@@ -15,6 +15,9 @@ from contracts.problems import ProblemError
 from worker.entrypoints.gateway import message_bodies, request_headers, responses
 from worker.entrypoints.gateway.message_bodies import REVISION, Kind
 from worker.entrypoints.gateway.nats_connection import NatsConnection
+from worker.entrypoints.gateway.origin import require_own_pages
+
+_SAFE = ("GET", "HEAD")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -62,6 +65,8 @@ def handler(twins: Mapping[str, Twin], connection: NatsConnection, request_timeo
 
     async def handle(request: Request) -> Response:
         twin = twins[request.method]
+        if request.method not in _SAFE:
+            require_own_pages(request.scope["headers"])
         faults: list[request_headers.Fault] = []
         body = await _read(request, request_timeout) if twin.takes_body else b""
         read = request_headers.read(request.scope["headers"], faults)
