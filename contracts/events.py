@@ -27,7 +27,10 @@ EntityEventName = Literal["created", "updated", "deleted"]
 
 
 class EventData(Reply):
-    """What an event is about: one of the three records, who did it, and why."""
+    """What an event is about: one of the three records, who did it, and why.
+
+    ``rejected`` holds ``command``, its ``body`` and the ``problem`` instead.
+    """
 
     actor: str | None = None
     reason: str | None = None
@@ -35,6 +38,9 @@ class EventData(Reply):
     entity: Entity | None = None
     environment: Environment | None = None
     target_deployment_id: UUID | None = None
+    command: Literal["deploy", "rollback"] | None = None
+    body: Any = None
+    problem: dict[str, Any] | None = None
 
 
 class CloudEvent(Reply):

@@ -8,6 +8,8 @@ TRACESTATE = "tracestate"
 TRANSPORT = "Library-Transport"
 """How a request reached NATS: ``http`` from the gateway; absent for everybody else."""
 
+DEAD_REASON = "Library-Dead-Reason"
+
 REQUEST_ID = "Library-Request-Id"
 REPLAYED = "Idempotency-Replayed"
 RETRY_AFTER = "Retry-After"

@@ -35,6 +35,15 @@ EVENTS_STREAM = "LIBRARY_EVENTS"
 EVENTS_WILDCARD = "library.events.>"
 EVENT_SOURCE = "library"
 
+COMMANDS_STREAM = "LIBRARY_COMMANDS"
+COMMANDS_WILDCARD = "library.commands.*"
+COMMAND_DEPLOY = "library.commands.deploy"
+COMMAND_ROLLBACK = "library.commands.rollback"
+COMMANDS_CONSUMER = "library-worker"
+
+DEAD_STREAM = "LIBRARY_DEAD"
+DEAD_WILDCARD = "library.dead.>"
+
 ACTIVE_BUCKET = "library-active"
 
 OUTBOX_WAKE = "library.internal.outbox"
@@ -61,10 +70,25 @@ def watched_events(entity_id: UUID | str = "*", environment: str = "*") -> str:
     return f"library.events.deployment.*.{environment}.{entity_id}"
 
 
+def command_name(command_subject: str) -> str:
+    """What a durable command does: ``deploy`` or ``rollback``."""
+    return command_subject.rpartition(".")[2]
+
+
+def dead_letter(command_subject: str) -> str:
+    """Where a durable command goes that cannot be carried out."""
+    return f"library.dead.commands.{command_name(command_subject)}"
+
+
+def rejected_event(environment: str | None, entity_id: UUID | str | None) -> str:
+    """The subject of a durable command's refusal; what it does not tell is ``_``."""
+    return deployment_event("rejected", environment or "_", entity_id or "_")
+
+
 def place_of(event_subject: str) -> tuple[str, str] | None:
     """The environment and the entity's id that a deployment's event is about; None for other events."""
     tokens = event_subject.split(".")
-    if len(tokens) == 6 and tokens[2] == "deployment":  # noqa: PLR2004 - as deployment_event makes them
+    if len(tokens) == 6 and tokens[2] == "deployment" and tokens[3] != "rejected":  # noqa: PLR2004 - as deployment_event makes them
         return tokens[4], tokens[5]
     return None
 

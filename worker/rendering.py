@@ -6,13 +6,18 @@ from typing import Any, assert_never
 from uuid import UUID
 
 import orjson
+from pydantic_core import from_json
 
 from contracts import subjects
+from contracts.limits import MAX_BODY_BYTES
 from contracts.problems import ProblemError
 from contracts.values import timestamp
 from worker.domain.changes import Event
+from worker.domain.command import Durable
 from worker.domain.facts import Deployment, Document, Entity, Environment, Record
 from worker.operations.plan import Plan
+
+_SHOWN_BYTES = 4096
 
 
 def _fragment(document: Document | None) -> orjson.Fragment | None:
@@ -133,6 +138,51 @@ def problem(of: ProblemError, request_id: str) -> bytes:
     return orjson.dumps(of.body(request_id))
 
 
+def rejected(
+    command: Durable, problem: ProblemError, *, event_id: UUID, now: datetime, traceparent: str | None
+) -> bytes:
+    """The CloudEvent that says a durable command was refused. It changes no entity and has no sequence."""
+    data = {
+        "command": subjects.command_name(command.subject),
+        "body": _body(command.body),
+        "problem": problem.body(command.command_id),
+        "actor": None,
+        "reason": problem.detail,
+    }
+    message = _envelope(
+        event_id, subjects.event_type("deployment", "rejected"), command.command_id, now, command.command_id
+    )
+    if traceparent is not None:
+        message["traceparent"] = traceparent
+    message["data"] = data
+    return orjson.dumps(message)
+
+
+def _body(body: bytes) -> orjson.Fragment | str:
+    """A command's body as it came if it is JSON, else its beginning as text."""
+    if len(body) <= MAX_BODY_BYTES:
+        try:
+            from_json(body, allow_inf_nan=False)
+        except ValueError:
+            pass
+        else:
+            return orjson.Fragment(body)
+    return body[:_SHOWN_BYTES].decode(errors="replace")
+
+
+def _envelope(event_id: UUID, event_type: str, about: str, now: datetime, request_id: str) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": subjects.EVENT_SOURCE,
+        "type": event_type,
+        "subject": about,
+        "time": timestamp(now),
+        "datacontenttype": "application/json",
+        "correlationid": request_id,
+    }
+
+
 _KINDS: dict[type[Record], str] = {Deployment: "deployment", Entity: "entity", Environment: "environment"}
 
 
@@ -176,16 +226,7 @@ def event(
     }
     if of.target_deployment_id is not None:
         data["target_deployment_id"] = of.target_deployment_id
-    message: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": subjects.EVENT_SOURCE,
-        "type": subjects.event_type(kind(of.about), of.name),
-        "subject": about,
-        "time": timestamp(now),
-        "datacontenttype": "application/json",
-        "correlationid": request_id,
-    }
+    message = _envelope(event_id, subjects.event_type(kind(of.about), of.name), about, now, request_id)
     if sequence is not None:
         message["sequence"] = str(sequence)
     if traceparent is not None:

@@ -22,7 +22,7 @@ from worker.domain.errors import DeadlineExceeded, KeyReused
 from worker.domain.facts import Facts
 from worker.domain.validation import after_deployment
 from worker.operations import OPERATIONS, Needs
-from worker.store import changes, facts, idempotency
+from worker.store import changes, facts, idempotency, queries
 from worker.store.facts import Wanted
 from worker.store.idempotency import Outcome, OutcomeKey
 from worker.store.unit_of_work import Transaction
@@ -64,7 +64,7 @@ def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Result:
     started = time.monotonic()
     entries = [_entry(command) for command in commands]
     loaded = facts.load(transaction, _wanted(entries), lock=True)
-    batch = _Batch(loaded.facts, loaded.outcomes)
+    batch = _Batch(loaded.facts, loaded.outcomes, _rejected_before(transaction, entries))
     result = Result([batch.answer(entry) for entry in entries], batch.ledger.announced)
     if batch.ledger.events:
         _write(transaction, batch.ledger)
@@ -76,8 +76,16 @@ def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Result:
 
 
 def _entry(command: Command[Any]) -> Entry:
+    if command.durable and command.durable.refused:
+        return Entry(command, Needs(), None)
     key = command.key and OutcomeKey(command.caller.name, command.operation, command.key)
     return Entry(command, OPERATIONS[command.operation].needs(command), key or None)
+
+
+def _rejected_before(transaction: Transaction, entries: Sequence[Entry]) -> set[str]:
+    """Those durable commands that come again although their refusal is an event already."""
+    again = [each.durable.command_id for each, _, _ in entries if each.durable and each.durable.redelivered]
+    return queries.rejected(transaction, again) if again else set()
 
 
 def _wanted(entries: Sequence[Entry]) -> Wanted:
@@ -125,6 +133,7 @@ def _plain(value: Any) -> Any:
 class _Batch:
     facts: Facts
     outcomes: dict[OutcomeKey, Outcome]
+    rejected_before: set[str] = field(default_factory=set)
     ledger: Ledger = field(init=False)
     first_outcomes: dict[OutcomeKey, Outcome] = field(default_factory=dict)
     earliest_deadline: Any = None
@@ -137,22 +146,34 @@ class _Batch:
     def answer(self, entry: Entry) -> Answer | None:
         """The answer to one command, on the facts as the former ones left them."""
         command, _, key = entry
+        if command.durable and command.durable.refused:
+            self._refuse(entry, command.durable.refused)
+            return Answer(b"")
         if command.deadline is not None and self.facts.now > command.deadline:
-            return Answer.of_problem(DeadlineExceeded(), command.request_id)
+            return self._refuse(entry, DeadlineExceeded())
         if self._is_put_off(entry):
             return None
         mark = fingerprint(command) if key else b""
         if key and (stored := self.outcomes.get(key)):
-            return self._replay(command, stored, mark)
+            if stored.fingerprint != mark:
+                return self._refuse(entry, KeyReused())
+            return Answer(stored.reply, stored.code, replayed=True)  # type: ignore[arg-type]
         try:
             answer = Answer(self._decide(entry))
         except ProblemError as refusal:
-            answer = Answer.of_problem(refusal, command.request_id)
+            answer = self._refuse(entry, refusal)
         if command.deadline is not None:
             self.earliest_deadline = min(command.deadline, self.earliest_deadline or command.deadline)
         if key and answer.code not in NO_OUTCOMES:
             self.outcomes[key] = self.first_outcomes[key] = Outcome(mark, answer.code, answer.body)
         return answer
+
+    def _refuse(self, entry: Entry, problem: ProblemError) -> Answer:
+        """The answer that refuses; for a durable command, which nobody waits for, an event says so, once."""
+        command, needs, _ = entry
+        if command.durable and command.durable.command_id not in self.rejected_before:
+            self.ledger.reject(command, problem, needs.entity_in(self.facts))
+        return Answer.of_problem(problem, command.request_id)
 
     def _decide(self, entry: Entry) -> bytes:
         command, needs, _ = entry
@@ -178,9 +199,3 @@ class _Batch:
                 self.put_off_keys.add(key)
             return True
         return False
-
-    @staticmethod
-    def _replay(command: Command[Any], stored: Outcome, mark: bytes) -> Answer:
-        if stored.fingerprint != mark:
-            return Answer.of_problem(KeyReused(), command.request_id)
-        return Answer(stored.reply, stored.code, replayed=True)  # type: ignore[arg-type]

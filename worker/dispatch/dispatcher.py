@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +30,10 @@ _SOFTWARE_ERROR = 70
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A command and where its answer goes; what that is only the sink knows."""
+    """A command and who takes its answer, in the event loop."""
 
     command: Command[Any]
-    reply_to: Any
+    reply: Callable[[Command[Any], Answer], Awaitable[None]]
 
 
 Sink = Callable[[Sequence[tuple[Ticket, Answer]]], None]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from contracts import subjects
 from contracts.ids import uuid7
+from contracts.problems import ProblemError
 from worker import rendering
 from worker.dispatch.transitions import Announced
 from worker.domain.changes import Decision, Event
@@ -72,6 +73,30 @@ class Ledger:
                 correlation=(command.request_id, command.traceparent),
             ),
             created_at=now,
+        )
+
+    def reject(self, command: Command[Any], problem: ProblemError, entity_id: UUID | None) -> None:
+        """Enter the refusal of a durable command, which is an event and changes nothing."""
+        assert command.durable is not None
+        now = self.facts.now
+        event_id = uuid7(now, os.urandom(8))
+        environment = getattr(command.request, "environment", None)
+        deployment = self.facts.deployments.get(getattr(command.request, "deployment_id", None))  # type: ignore[arg-type]
+        if deployment is not None:
+            environment = deployment.environment
+        self.events.append(
+            EventRow(
+                event_id=event_id,
+                entity_id=None,
+                sequence=None,
+                type=subjects.event_type("deployment", "rejected"),
+                subject=command.durable.command_id,
+                nats_subject=subjects.rejected_event(environment, entity_id),
+                body=rendering.rejected(
+                    command.durable, problem, event_id=event_id, now=now, traceparent=command.traceparent
+                ),
+                created_at=now,
+            )
         )
 
     def touched(self, entity_id: UUID | None) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from contracts.problems import ProblemError
 from contracts.values import Request
 
 RequestT_co = TypeVar("RequestT_co", bound=Request, covariant=True)
@@ -17,6 +18,21 @@ class Caller:
 
 
 ANONYMOUS = Caller()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durable:
+    """What a command from the stream of durable ones carries besides: its refusal is an event.
+
+    ``command_id`` is its message's id, ``subject`` where it came on, ``body`` its bytes. ``refused`` says it
+    could not be read or was tried too often: it is not decided any more, only rejected.
+    """
+
+    command_id: str
+    subject: str
+    body: bytes
+    redelivered: bool
+    refused: ProblemError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +52,4 @@ class Command(Generic[RequestT_co]):
     deadline: datetime | None = None
     traceparent: str | None = None
     default_method: str = "nats"
+    durable: Durable | None = None

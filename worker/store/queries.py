@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from contracts import subjects
 from contracts.problems import ProblemError
 from contracts.values import timestamp
 from worker.domain.facts import Deployment, Entity, Environment
@@ -119,6 +120,15 @@ def history(
         total_exact=total < COUNTED,
         cursor_after=lambda item: _encoded(str(item[0])),
     )
+
+
+def rejected(transaction: Transaction, command_ids: list[str]) -> set[str]:
+    """Those of the durable commands whose refusal is in the event log."""
+    found = transaction.execute(
+        "SELECT subject FROM events WHERE subject = ANY(%(ids)s::text[]) AND type = %(type)s",
+        {"ids": command_ids, "type": subjects.event_type("deployment", "rejected")},
+    )
+    return {row[0] for row in found}
 
 
 def _page(

@@ -3,16 +3,17 @@
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from contracts import headers
-from contracts.endpoints import Endpoint
+from contracts import headers, subjects
+from contracts.endpoints import BY_SUBJECT, Endpoint
 from contracts.ids import new_id
 from contracts.limits import MAX_KEY_CHARACTERS
 from contracts.parsing import parse
 from contracts.problems import ProblemError
-from contracts.values import Request
-from worker.domain.command import Command
+from contracts.values import Empty, Request
+from worker.domain.command import Command, Durable
 
 _PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_CHARACTERS}}}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
@@ -56,6 +57,41 @@ def command(endpoint: Endpoint, body: bytes, carried: Headers, identity: str) ->
         deadline=deadline,
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
         default_method=_DEFAULT_METHODS.get(carried.get(headers.TRANSPORT, ""), "nats"),
+    )
+
+
+_OPERATIONS = {
+    subjects.COMMAND_DEPLOY: BY_SUBJECT[subjects.DEPLOY_REQUEST],
+    subjects.COMMAND_ROLLBACK: BY_SUBJECT[subjects.DEPLOY_ROLLBACK],
+}
+
+
+def durable(subject: str, body: bytes, carried: Headers, deliveries: int) -> Command[Request]:
+    """The command that a message of the stream holds. Raises ``ProblemError`` where it holds none."""
+    command_id = carried.get(headers.MESSAGE_ID, "")
+    endpoint = _OPERATIONS.get(subject)
+    if endpoint is None:
+        raise ProblemError("invalid_request", f"{subjects.command_name(subject)} is no durable command.")
+    if not _PRINTABLE.fullmatch(command_id):
+        raise ProblemError.invalid((headers.MESSAGE_ID, "is required: the command's id, printable ASCII"))
+    read = command(endpoint, body, carried, command_id)
+    return replace(
+        read,
+        durable=Durable(command_id=command_id, subject=subject, body=body, redelivered=deliveries > 1),
+    )
+
+
+def rejection(subject: str, body: bytes, carried: Headers, problem: ProblemError) -> Command[Request] | None:
+    """The command that writes the refusal of one that cannot be done; None where it has no id to refuse."""
+    command_id = carried.get(headers.MESSAGE_ID, "")
+    if subject not in _OPERATIONS or not _PRINTABLE.fullmatch(command_id):
+        return None
+    return Command(
+        operation=_OPERATIONS[subject].subject,
+        request=Empty(),
+        request_id=command_id,
+        taken_at=time.monotonic(),
+        durable=Durable(command_id=command_id, subject=subject, body=body, redelivered=True, refused=problem),
     )
 
 

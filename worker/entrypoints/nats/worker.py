@@ -19,6 +19,8 @@ from contracts.limits import MIN_SERVER_PAYLOAD
 from worker import bootstrap
 from worker.dispatch.dispatcher import Dispatcher
 from worker.entrypoints.nats.connection import Connectivity
+from worker.entrypoints.nats.deliveries import Deliveries
+from worker.entrypoints.nats.durable import DurableCommands
 from worker.entrypoints.nats.ingress import Ingress
 from worker.messaging.discovery import Discovery
 from worker.messaging.relay import Relay
@@ -56,7 +58,9 @@ class Worker:
         self.relay_connectivity = Connectivity("library-relay")
         self.broker = self.connectivity.broker(settings.nats_url)
         self.ingress = Ingress(self.broker, settings.reply_prefixes)
+        self.durable = DurableCommands(self.broker)
         self.dispatcher: Dispatcher
+        self.deliveries: Deliveries
         self.relay: Relay
         self._relay_connection: Client
         self._serves = False
@@ -89,14 +93,16 @@ class Worker:
         )
         self.relay = bootstrap.make_relay(self.engines, self._relay_connection)
         loop = asyncio.get_running_loop()
+        self.deliveries = Deliveries()
         self.dispatcher = bootstrap.make_dispatcher(
             self.settings,
             self.engines,
-            sink=self.ingress.deliver,
+            sink=self.deliveries.sink,
             committed=partial(_in_loop, loop, self.relay.wake),
             figures=(self._nats_figures, self._worker_figures, self._relay_figures),
         )
-        self.ingress.attach(self.dispatcher)
+        self.ingress.attach(self.dispatcher.submit, self.deliveries)
+        self.durable.attach(self.dispatcher.submit, self.deliveries)
         self.dispatcher.start()
         self._serves = True
 
@@ -123,12 +129,12 @@ class Worker:
         if not self._serves:
             return
         log.info("worker_stopping", id=self.identifier)
+        self.durable.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await asyncio.gather(*map(self._drain_subscriber, self.broker.subscribers))
                 await asyncio.to_thread(self.dispatcher.drain, _DRAIN_SECONDS)
-                await asyncio.sleep(0)
-                await self.ingress.delivered()
+                await self.deliveries.settled()
                 await _flush(self.broker.connection)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_EVENTS_SECONDS):

@@ -1,0 +1,220 @@
+"""Commands through the stream: carried out once, whatever happens to the workers meanwhile."""
+
+import asyncio
+import json
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from contracts import subjects
+from tests.conftest import Caller
+from tests.system import System, eventually
+
+
+class Commander:
+    """Publishes commands and awaits the events that answer them."""
+
+    def __init__(self, client: Client) -> None:
+        self.jetstream = client.jetstream()
+        self._outcomes: dict[str, dict[str, Any]] = {}
+
+    async def start(self) -> "Commander":
+        self._subscription = await self.jetstream.subscribe(
+            subjects.EVENTS_WILDCARD, ordered_consumer=True, deliver_policy=nats.js.api.DeliverPolicy.NEW
+        )
+        return self
+
+    async def send(self, subject: str, body: Any, command_id: str | None = None, **headers: str) -> str:
+        command_id = command_id or str(uuid4())
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        await self.jetstream.publish(subject, data, headers={"Nats-Msg-Id": command_id, **named})
+        return command_id
+
+    async def outcome(self, command_id: str, patience: float = 30) -> dict[str, Any]:
+        """The event that ends the command: what it came to."""
+        while command_id not in self._outcomes:
+            message = await self._subscription.next_msg(timeout=patience)
+            event = json.loads(message.data)
+            if event["type"].split(".")[2] in ("completed", "reactivated", "rejected"):
+                assert event["correlationid"] not in self._outcomes, "a second outcome"
+                self._outcomes[event["correlationid"]] = {**event, "on": message.subject}
+        return self._outcomes[command_id]
+
+
+@pytest.fixture
+async def commander(connection: Client) -> Commander:
+    return await Commander(connection).start()
+
+
+def deploy_of(entity: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"entity_id": entity["entity_id"], "environment": "staging", "deployed_by": "commander", **fields}
+
+
+async def dead(client: Client, stream: str = subjects.DEAD_STREAM) -> int:
+    return (await client.jetstream().stream_info(stream)).state.messages
+
+
+async def test_a_command_is_carried_out_and_its_event_carries_its_id(caller: Caller, commander: Commander):
+    entity = await caller.create()
+
+    command_id = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+
+    event = await commander.outcome(command_id)
+    assert event["type"] == "library.deployment.completed.v1"
+    assert event["data"]["deployment"]["status"] == "active"
+
+
+async def test_a_command_and_a_request_share_their_keys(caller: Caller, commander: Commander):
+    entity = await caller.create()
+    command_id = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+    event = await commander.outcome(command_id)
+
+    again, headers = await caller.raw(
+        subjects.DEPLOY_REQUEST, json.dumps(deploy_of(entity)).encode(), Idempotency_Key=command_id
+    )
+
+    assert headers["Idempotency-Replayed"] == "true"
+    assert again["deployment_id"] == event["subject"]
+
+
+async def test_a_refusal_is_one_event_that_names_the_command(caller: Caller, commander: Commander):
+    entity = await caller.create(health_status="unhealthy")
+
+    command_id = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+
+    event = await commander.outcome(command_id)
+    assert event["type"] == "library.deployment.rejected.v1"
+    assert event["subject"] == command_id
+    assert "sequence" not in event
+    assert event["on"] == f"library.events.deployment.rejected.staging.{entity['entity_id']}"
+    assert event["data"]["command"] == "deploy"
+    assert event["data"]["body"] == deploy_of(entity)
+    assert event["data"]["problem"]["code"] == "validation_failed"
+
+
+async def test_a_late_command_is_rejected_and_not_carried_out(caller: Caller, commander: Commander):
+    entity = await caller.create()
+    past = (datetime.now(UTC) - timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    command_id = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity), Library_Deadline=past)
+
+    event = await commander.outcome(command_id)
+    assert event["data"]["problem"]["code"] == "deadline_exceeded"
+    assert (await caller.entity(entity))["status"] == "registered"
+
+
+async def test_rollbacks_are_commands_too_and_unknown_places_are_underscores(
+    caller: Caller, commander: Commander
+):
+    entity = await caller.create()
+    first, second = await caller.deploy(entity), await caller.deploy(entity)
+    body = {"deployment_id": second["deployment_id"], "reason": "bad", "rolled_back_by": "commander"}
+
+    done = await commander.send(subjects.COMMAND_ROLLBACK, body)
+    refused = await commander.send(subjects.COMMAND_ROLLBACK, {**body, "deployment_id": str(uuid4())})
+
+    await commander.outcome(done)
+    assert (await caller.get(first))["status"] == "active"
+    event = await commander.outcome(refused)
+    assert event["on"] == "library.events.deployment.rejected._._"
+    assert event["data"]["problem"]["code"] == "deployment_not_found"
+
+
+@pytest.mark.parametrize("body", [b"not json", b"", b'{"entity_id": 3}', b"\xff\x00"])
+async def test_what_cannot_be_read_is_put_aside_whole_and_rejected(
+    connection: Client, commander: Commander, body: bytes
+):
+    before = await dead(connection)
+
+    command_id = await commander.send(subjects.COMMAND_DEPLOY, body, Custom="kept")
+
+    event = await commander.outcome(command_id)
+    assert event["data"]["problem"]["code"] == "invalid_request"
+    assert await dead(connection) == before + 1
+    letter = await connection.jetstream().get_last_msg(
+        subjects.DEAD_STREAM, subjects.dead_letter(subjects.COMMAND_DEPLOY)
+    )
+    assert (letter.data or b"") == body
+    assert letter.headers["Custom"] == "kept"
+    assert letter.headers["Nats-Msg-Id"] == command_id
+    assert letter.headers["Library-Dead-Reason"].startswith("invalid_request")
+
+
+async def test_a_command_without_an_id_is_put_aside(connection: Client, caller: Caller):
+    entity = await caller.create()
+    before = await dead(connection)
+
+    await connection.jetstream().publish(subjects.COMMAND_DEPLOY, json.dumps(deploy_of(entity)).encode())
+
+    async with asyncio.timeout(10):
+        while await dead(connection) == before:
+            await asyncio.sleep(0.02)
+    assert (await caller.entity(entity))["status"] == "registered"
+
+
+async def test_two_hundred_commands_are_done_once_though_a_worker_is_killed_among_them(own_system: System):
+    own_system.start_servers()
+    victim = own_system.start_worker()
+    victim.wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entities = [await caller.create() for _ in range(10)]
+
+    commands = []
+    for number in range(200):
+        commands.append(await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entities[number % 10])))
+        if number == 100:
+            victim.popen.send_signal(signal.SIGKILL)
+            own_system.start_worker()
+    outcomes = [await commander.outcome(command, patience=40) for command in commands]
+
+    await client.close()
+    assert {event["type"] for event in outcomes} == {"library.deployment.completed.v1"}
+    assert len({event["subject"] for event in outcomes}) == 200
+    assert own_system.sql("SELECT count(*) FROM deployments") == [(200,)]
+    assert own_system.sql("SELECT count(*) FROM deployments WHERE status = 'active'") == [(10,)]
+
+
+async def test_commands_wait_while_no_worker_runs_and_keep_their_order(own_system: System):
+    own_system.start_servers()
+    own_system.start_worker().wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entity = await caller.create()
+    own_system.workers.pop().stop()
+
+    commands = [
+        await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity, reason=str(n))) for n in range(20)
+    ]
+    own_system.start_worker()
+    for command in commands:
+        await commander.outcome(command)
+
+    await client.close()
+    rows = own_system.sql("SELECT reason FROM deployments ORDER BY deployed_at")
+    assert [row[0] for row in rows] == [str(n) for n in range(20)]
+
+
+async def test_a_command_outlasts_an_outage_of_the_database(own_system: System):
+    own_system.start_servers()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entity = await caller.create()
+    own_system.postgres.stop()
+
+    command_id = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+    worker.wait_for_line("unavailable")
+    own_system.postgres.start()
+
+    event = await commander.outcome(command_id)
+    await client.close()
+    assert event["type"] == "library.deployment.completed.v1"
+    eventually(lambda: own_system.sql("SELECT count(*) FROM outbox") == [(0,)])
