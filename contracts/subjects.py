@@ -75,6 +75,11 @@ def command_name(command_subject: str) -> str:
     return command_subject.rpartition(".")[2]
 
 
+def durable_command(name: str) -> str:
+    """The subject of a durable command: ``deploy`` or ``rollback``."""
+    return f"library.commands.{name}"
+
+
 def dead_letter(command_subject: str) -> str:
     """Where a durable command goes that cannot be carried out."""
     return f"library.dead.commands.{command_name(command_subject)}"

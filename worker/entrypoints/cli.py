@@ -2,7 +2,7 @@
 
 import typer
 
-from worker.entrypoints.commands import deployments, entities, environments, observing, processes
+from worker.entrypoints.commands import dead, deployments, entities, environments, observing, processes
 from worker.entrypoints.commands.session import common_options
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for family in (processes.app, deployments.app, observing.app):
     app.add_typer(family)
 app.add_typer(entities.app, name="entity")
 app.add_typer(environments.app, name="environment")
+app.add_typer(dead.app, name="dead")
 
 
 def main() -> None:
