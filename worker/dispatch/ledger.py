@@ -81,6 +81,7 @@ class Ledger:
         now = self.facts.now
         event_id = uuid7(now, os.urandom(8))
         environment = getattr(command.request, "environment", None)
+        entity_id = entity_id or getattr(command.request, "entity_id", None)
         deployment = self.facts.deployments.get(getattr(command.request, "deployment_id", None))  # type: ignore[arg-type]
         if deployment is not None:
             environment = deployment.environment

@@ -36,6 +36,10 @@ class UniqueViolation(Exception):
         self.constraint = constraint
 
 
+class StatementFailed(Exception):
+    """PostgreSQL refused a statement; its first line only, since the rest may hold what callers sent."""
+
+
 class StaleFacts(Exception):
     """Facts changed between finding their rows and locking them; the transaction is to be run again."""
 
@@ -89,6 +93,7 @@ def connect(url: str, *, name: str, size: int, by_key: bool = False) -> Engine:
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,
+        hide_parameters=True,
         connect_args={
             "application_name": name,
             "connect_timeout": 2,
@@ -117,7 +122,7 @@ def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
             return _once(engine, work)
         except (DBAPIError, PoolTimeout) as error:
             if attempt + 1 == _TRIES or not _worth_another_try(error, attempt):
-                raise _translated(error) from error
+                raise _translated(error) from None
         except StaleFacts:
             if attempt + 1 == _TRIES:
                 raise
@@ -134,7 +139,7 @@ def read(engine: Engine, work: Callable[[Transaction], T]) -> T:
                 return work(Transaction(connection))
         except (DBAPIError, PoolTimeout) as error:
             if attempt or not _worth_another_try(error, 0):
-                raise _translated(error) from error
+                raise _translated(error) from None
     raise AssertionError("unreachable")
 
 
@@ -187,7 +192,8 @@ def _translated(error: DBAPIError | PoolTimeout) -> Exception:
         return DatabaseUnavailable("PostgreSQL is away")
     if isinstance(error, OperationalError | InterfaceError) and not code:
         return DatabaseUnavailable("PostgreSQL cannot be reached")
-    return error
+    reason = getattr(getattr(error.orig, "diag", None), "message_primary", None) or ""
+    return StatementFailed(f"{type(error.orig).__name__} {code} {reason[:200]}")
 
 
 def _code(error: DBAPIError) -> str:

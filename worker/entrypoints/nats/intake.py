@@ -1,5 +1,6 @@
 """A NATS message to a command, or a refusal that names every fault, of the headers, too."""
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -86,9 +87,13 @@ def rejection(subject: str, body: bytes, carried: Headers, problem: ProblemError
     command_id = carried.get(headers.MESSAGE_ID, "")
     if subject not in _OPERATIONS or not _PRINTABLE.fullmatch(command_id):
         return None
+    endpoint = _OPERATIONS[subject]
+    request: Request = Empty()
+    with contextlib.suppress(ProblemError):
+        request = parse(endpoint.request, body)
     return Command(
-        operation=_OPERATIONS[subject].subject,
-        request=Empty(),
+        operation=endpoint.subject,
+        request=request,
         request_id=command_id,
         taken_at=time.monotonic(),
         durable=Durable(command_id=command_id, subject=subject, body=body, redelivered=True, refused=problem),
