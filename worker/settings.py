@@ -31,7 +31,7 @@ class Settings(BaseSettings):
         64, description="How many commands one transaction takes at most."
     )
     queue_size: Annotated[int, Field(ge=1)] = Field(
-        4096, description="How many commands wait at most; beyond, the answer is busy."
+        2048, description="How many commands wait at most; beyond, the answer is busy."
     )
     readers: Annotated[int, Field(ge=1, le=32)] = Field(4, description="How many reads run side by side.")
     events_max_age_days: Annotated[int, Field(ge=1)] = Field(

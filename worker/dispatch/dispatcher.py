@@ -28,6 +28,9 @@ _TRIES_ALONE = 3
 _SOFTWARE_ERROR = 70
 
 
+BUSY = ProblemError("busy", "Too many requests wait; try again a little later.")
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A command and who takes its answer, in the event loop."""
@@ -52,7 +55,7 @@ class Dispatcher:
         committed: Callable[[], None],
         status: Callable[[], bytes],
         batch_size: int = 64,
-        queue_size: int = 4096,
+        queue_size: int = 2048,
         readers: int = 4,
     ) -> None:
         self._writes, self._reads = writes, reads
@@ -74,10 +77,15 @@ class Dispatcher:
 
     def submit(self, ticket: Ticket) -> None:
         """Take a command; where too many wait its answer is ``busy``, at once."""
-        queue = self.write_queue if ticket.command.operation in OPERATIONS else self.read_queue
-        if not queue.put(ticket):
-            busy = ProblemError("busy", "Too many requests wait; try again a little later.")
-            self._sink([(ticket, Answer.of_problem(busy, ticket.command.request_id))])
+        if not self._queue_of(ticket.command.operation).put(ticket):
+            self._sink([(ticket, Answer.of_problem(BUSY, ticket.command.request_id))])
+
+    def is_full(self, operation: str) -> bool:
+        """Whether a command would be refused as ``busy`` now."""
+        return self._queue_of(operation).is_full
+
+    def _queue_of(self, operation: str) -> CommandQueue[Ticket]:
+        return self.write_queue if operation in OPERATIONS else self.read_queue
 
     def drain(self, timeout: float) -> bool:
         """Wait until all that was taken is answered; whether it is, within so many seconds."""

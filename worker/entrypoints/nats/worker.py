@@ -101,7 +101,7 @@ class Worker:
             committed=partial(_in_loop, loop, self.relay.wake),
             figures=(self._nats_figures, self._worker_figures, self._relay_figures),
         )
-        self.ingress.attach(self.dispatcher.submit, self.deliveries)
+        self.ingress.attach(self.dispatcher, self.deliveries)
         self.durable.attach(self.dispatcher.submit, self.deliveries)
         self.dispatcher.start()
         self._serves = True
