@@ -25,10 +25,12 @@ PATIENCE = 30.0
 
 def generate(url: str, entities: list[str], seconds: float, pipe: Connection) -> None:
     """A generator's process: sends without waiting, counts what comes back."""
-    pipe.send(asyncio.run(_generate(url, entities, seconds)))
+    pipe.send(asyncio.run(_generate(url, entities, seconds, pipe)))
 
 
-async def _generate(url: str, entities: list[str], seconds: float) -> tuple[int, Counter[str]]:
+async def _generate(
+    url: str, entities: list[str], seconds: float, pipe: Connection
+) -> tuple[int, Counter[str]]:
     client = await load.connect(url)
     answers: Counter[str] = Counter()
     inbox = client.new_inbox()
@@ -50,6 +52,7 @@ async def _generate(url: str, entities: list[str], seconds: float) -> tuple[int,
         while sent - answers.total() > IN_FLIGHT and time.monotonic() < until:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0)
+    pipe.send("sent")
     patience = time.monotonic() + PATIENCE
     while answers.total() < sent and time.monotonic() < patience:
         await asyncio.sleep(0.05)
@@ -88,6 +91,8 @@ async def flood(running: product.Product, seconds: float) -> bool:
     while time.monotonic() - started < seconds:
         await asyncio.sleep(seconds / 12)
         memory.append(worker.memory_info().rss // 2**20)
+    for pipe in pipes:
+        assert await asyncio.to_thread(pipe.recv) == "sent"
     await asyncio.sleep(2)
     after = await lone(client, entities)
     results = [await asyncio.to_thread(pipe.recv) for pipe in pipes]

@@ -211,23 +211,23 @@ def live_value(key: str, expected: bytes | None, found: bytes | None) -> Finding
     None is for a key that is not there. What documents hold is compared, and not shown.
     """
     about = f"key {key}"
-    wanted, there = _members(expected), _members(found)
-    if wanted == there:
+    if expected == found:
         return None
     if expected is None:
         return Finding("key_orphaned", about, "no such key, as nothing is active there", _shown(found))
     if found is None:
         return Finding("key_missing", about, _shown(expected), "no such key")
+    wanted, there = _members(expected), _members(found)
+    if wanted == there:
+        return None
     if _shown(expected) != _shown(found):
         return Finding("key_stale", about, _shown(expected), _shown(found))
     names = ", ".join(sorted(name for name in {*wanted, *there} if wanted.get(name) != there.get(name)))
     return Finding("key_stale", about, f"{_shown(expected)} with {names} as in the database", "others")
 
 
-def _members(value: bytes | None) -> dict[str, str]:
+def _members(value: bytes) -> dict[str, str]:
     """The members of a value, each as canonical JSON: unlike Python's values, 1, 1.0 and true differ."""
-    if value is None:
-        return {}
     document = _parsed(value)
     if not isinstance(document, dict):
         return {"": repr(value)}
