@@ -13,7 +13,7 @@ from worker.dispatch.status import Figures, status
 from worker.messaging import streams
 from worker.messaging.relay import Relay
 from worker.settings import Settings
-from worker.store import schema, unit_of_work
+from worker.store import unit_of_work
 from worker.store.outbox import Outbox
 
 VERSION = version("library-worker")
@@ -72,9 +72,11 @@ def make_relay(engines: Engines, connection: Client) -> Relay:
 
 async def migrate(settings: Settings) -> list[str]:
     """Bring database, streams and buckets up to date; what was done, a line each."""
+    from worker.store.migrate import migrate as run_migrations  # noqa: PLC0415 - only this process pays for it
+
     engine = unit_of_work.connect(settings.database_url, name="library-migrate", size=1)
     try:
-        revision = schema.migrate(engine)
+        revision = run_migrations(engine)
     finally:
         engine.dispose()
     connection = await nats.connect(settings.nats_url.split(","), connect_timeout=2, max_reconnect_attempts=5)

@@ -1,53 +1,41 @@
-"""The database's schema: brought up to date by ``library migrate``, looked at by everyone who starts."""
+"""The database's schema, looked at by everyone who starts; ``library migrate`` brings it up to date."""
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
-from worker.store.unit_of_work import transaction
+from worker.store.unit_of_work import DatabaseUnavailable
 
-_LOCK = 7_236_501_944
-"""The advisory lock that lets one migration run at a time."""
+REVISIONS = sorted(
+    path.name.partition("_")[0] for path in (Path(__file__).parent / "migrations" / "versions").glob("0*.py")
+)
+"""This release's migrations, oldest first: their files begin with their revision."""
 
 
 class SchemaOutdated(Exception):
     """The database is not at the schema this release needs; run ``library migrate``."""
 
 
-def _configuration() -> Config:
-    configuration = Config()
-    configuration.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return configuration
-
-
-def migrate(engine: Engine) -> str:
-    """Bring the schema up to date and return its revision. No lock is waited for longer than 5 s."""
-    with transaction(engine) as connection:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        configuration = _configuration()
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "head")
-        return current(connection) or "none"
-
-
 def current(connection: Connection) -> str | None:
     """The revision that the database is at, None before the first migration."""
-    return MigrationContext.configure(connection).get_current_revision()
+    there = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar()
+    if not there:
+        return None
+    revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return revision
 
 
 def require(engine: Engine) -> None:
     """Raise ``SchemaOutdated`` unless the database has at least this release's migrations."""
-    script = ScriptDirectory.from_config(_configuration())
-    known = {revision.revision for revision in script.walk_revisions()}
-    with engine.connect() as connection:
-        revision = current(connection)
-    if revision is None or (revision in known and revision != script.get_current_head()):
+    try:
+        with engine.connect() as connection:
+            revision = current(connection)
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+        raise DatabaseUnavailable(f"PostgreSQL: {reason}") from None
+    if revision is None or revision in REVISIONS[:-1]:
         raise SchemaOutdated(
-            f"the database is at revision {revision or 'none'}, this release needs "
-            f"{script.get_current_head()}; run `library migrate`"
+            f"the database is at revision {revision or 'none'}, this release needs {REVISIONS[-1]}; "
+            "run `library migrate`"
         )

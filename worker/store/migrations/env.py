@@ -1,4 +1,4 @@
-"""Where Alembic meets the connection that ``worker.store.schema`` hands it."""
+"""Where Alembic meets the connection that ``worker.store.migrate`` hands it."""
 
 from alembic import context
 
