@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import nats
 from nats.aio.client import Client
 from sqlalchemy import Engine
 
+from contracts.connection import connect
+from contracts.limits import MIN_SERVER_PAYLOAD
 from worker.dispatch.dispatcher import Dispatcher, Sink
 from worker.dispatch.status import Figures, status
 from worker.messaging import streams
@@ -17,6 +18,10 @@ from worker.store import unit_of_work
 from worker.store.outbox import Outbox
 
 VERSION = version("library-worker")
+
+
+class UnsuitableServer(Exception):
+    """The nats-server cannot carry what the product needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,21 @@ def make_relay(engines: Engines, connection: Client) -> Relay:
     return Relay(connection, lambda: Outbox(engines.relay))
 
 
+async def require_nats(settings: Settings) -> None:
+    """Raise ``NoAnswerError`` where no nats-server is, ``UnsuitableServer`` where it is not fit for use.
+
+    Asked before a worker starts: later on, it waits for NATS as long as need be.
+    """
+    client = await connect(settings.nats_url, name="library-start")
+    largest = client.max_payload
+    await client.close()
+    if largest < MIN_SERVER_PAYLOAD:
+        raise UnsuitableServer(
+            f"nats-server takes messages of {largest} bytes, the product needs {MIN_SERVER_PAYLOAD}: "
+            "set max_payload to 8MB in its configuration"
+        )
+
+
 async def migrate(settings: Settings) -> list[str]:
     """Bring database, streams and buckets up to date; what was done, a line each."""
     from worker.store.migrate import migrate as run_migrations  # noqa: PLC0415 - only this process pays for it
@@ -79,7 +99,7 @@ async def migrate(settings: Settings) -> list[str]:
         revision = run_migrations(engine)
     finally:
         engine.dispose()
-    connection = await nats.connect(settings.nats_url.split(","), connect_timeout=2, max_reconnect_attempts=5)
+    connection = await connect(settings.nats_url, name="library-migrate")
     try:
         made = await streams.ensure(
             connection.jetstream(),

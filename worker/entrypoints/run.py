@@ -27,7 +27,9 @@ def _settings() -> Settings | None:
 
 def worker() -> int:
     """``library worker``: take requests until SIGTERM."""
-    from worker.entrypoints.nats.worker import UnsuitableServer, Worker
+    from contracts.connection import NoAnswerError
+    from worker.bootstrap import UnsuitableServer
+    from worker.entrypoints.nats.worker import Worker
     from worker.store.schema import SchemaOutdated
     from worker.store.unit_of_work import DatabaseUnavailable
 
@@ -38,7 +40,10 @@ def worker() -> int:
     gc.set_threshold(50_000, 20, 100)
     try:
         asyncio.run(Worker(settings).run())
-    except (UnsuitableServer, SchemaOutdated, DatabaseUnavailable) as error:
+    except NoAnswerError as problem:
+        print(f"library worker: NATS: {problem.detail}", file=sys.stderr)
+        return _FAILED
+    except (UnsuitableServer, SchemaOutdated, DatabaseUnavailable, ValueError) as error:
         print(f"library worker: {error}", file=sys.stderr)
         return _FAILED
     return 0
@@ -49,6 +54,7 @@ def migrate() -> int:
     from nats.errors import Error as NatsError
     from sqlalchemy.exc import DBAPIError
 
+    from contracts.connection import NoAnswerError
     from worker import bootstrap
 
     settings = _settings()
@@ -61,7 +67,10 @@ def migrate() -> int:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
         print(f"library migrate: PostgreSQL: {reason}", file=sys.stderr)
         return _FAILED
-    except (NatsError, OSError) as error:
+    except NoAnswerError as problem:
+        print(f"library migrate: NATS: {problem.detail}", file=sys.stderr)
+        return _FAILED
+    except (NatsError, ValueError) as error:
         print(f"library migrate: NATS: {error or type(error).__name__}", file=sys.stderr)
         return _FAILED
     return 0

@@ -15,7 +15,6 @@ from nats.aio.client import Client
 
 from contracts.endpoints import ENDPOINTS
 from contracts.ids import new_id
-from contracts.limits import MIN_SERVER_PAYLOAD
 from worker import bootstrap
 from worker.dispatch.dispatcher import Dispatcher
 from worker.entrypoints.nats.connection import Connectivity
@@ -42,10 +41,6 @@ async def _flush(client: Client) -> None:
     await client.flush()
 
 
-class UnsuitableServer(Exception):
-    """The nats-server cannot carry what the product needs."""
-
-
 class Worker:
     """All parts of a worker, from start to drained stop."""
 
@@ -67,8 +62,9 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """Run until SIGINT or SIGTERM. Raises ``SchemaOutdated`` or ``UnsuitableServer`` at the start."""
+        """Run until SIGINT or SIGTERM. Raises what keeps it from starting."""
         schema.require(self.engines.writes)
+        await bootstrap.require_nats(self.settings)
         app = FastStream(
             self.broker,
             logger=None,
@@ -82,12 +78,6 @@ class Worker:
             self.engines.dispose()
 
     async def _before_subscribing(self) -> None:
-        client = await self.broker.connect()
-        if client.max_payload < MIN_SERVER_PAYLOAD:
-            raise UnsuitableServer(
-                f"nats-server takes messages of {client.max_payload} bytes, the product needs "
-                f"{MIN_SERVER_PAYLOAD}: set max_payload to 8MB in its configuration"
-            )
         self._relay_connection = await nats.connect(
             self.settings.nats_url.split(","), **self.relay_connectivity.options()
         )

@@ -1,0 +1,91 @@
+"""The servers that an operator's command works on, and what is said when one of them is away."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from typing import TypeVar
+
+from nats.aio.client import Client
+from sqlalchemy import Engine
+
+from contracts import connection
+from worker.messaging.live_state import Blocking, LiveBucket
+from worker.settings import Settings
+from worker.store import unit_of_work
+from worker.store.outbox import Outbox
+
+_CONNECT_SECONDS = 3.0
+_RECONNECT = {"max_reconnect_attempts": 40, "reconnect_time_wait": 0.25}
+_PROGRESS_SECONDS = 1.0
+
+T = TypeVar("T")
+
+
+class Refusal(Exception):
+    """The command does not do it; one line that says why, and what to do next."""
+
+
+def patient_engine(settings: Settings, *, size: int = 1) -> Engine:
+    """Connections to the database for work on whole tables."""
+    return unit_of_work.connect(settings.database_url, name="library-upkeep", size=size, patient=True)
+
+
+def keyed_engine(settings: Settings) -> Engine:
+    """A connection to the database for lookups by key."""
+    return unit_of_work.connect(settings.database_url, name="library-upkeep", size=1, by_key=True)
+
+
+@asynccontextmanager
+async def nats_connection(settings: Settings) -> AsyncIterator[Client]:
+    """A connection to NATS that gives up after ten seconds of absence. Raises ``NoAnswerError``."""
+    client = await connection.connect(
+        settings.nats_url, within=_CONNECT_SECONDS, name="library-upkeep", **_RECONNECT
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+class LiveState:
+    """The bucket beside the database, with the means to compare the two."""
+
+    def __init__(self, client: Client, source: Outbox) -> None:
+        self.bucket = LiveBucket(client)
+        self.source = source
+        self.blocking: Blocking = in_thread
+
+
+@asynccontextmanager
+async def live_state(settings: Settings, client: Client) -> AsyncIterator[LiveState]:
+    """Bucket and database. Raises ``DatabaseUnavailable``."""
+    engine = keyed_engine(settings)
+    try:
+        with closing(await in_thread(lambda: Outbox(engine))) as source:
+            yield LiveState(client, source)
+    finally:
+        engine.dispose()
+
+
+def in_thread(work: Callable[[], T]) -> Awaitable[T]:
+    """What blocks, done beside the event loop, so that connections to NATS stay alive."""
+    return asyncio.to_thread(work)
+
+
+class Progress:
+    """Says on standard error how far something is, once it takes longer than a second."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+        self._said = time.monotonic()
+
+    def __call__(self, doing: str, done: int, of: int | None = None) -> None:
+        """So much is done, of so much where that is known."""
+        now = time.monotonic()
+        if now - self._said >= _PROGRESS_SECONDS:
+            self._said = now
+            total = "" if of is None else f" of {of:,}"
+            sys.stderr.write(f"library {self._command}: {doing}: {done:,}{total}\n")
+            sys.stderr.flush()
