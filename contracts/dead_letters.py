@@ -72,8 +72,8 @@ class DeadLetters:
     async def retry(self, number: int) -> DeadLetter:
         """Send a command again, under a new id, and take it out of the dead ones; the letter as it is sent.
 
-        A new id, since the outcome of the old one may be a refusal that is stored. An ``Idempotency-Key`` of its
-        own stays.
+        A new id, since the outcome of the old one may be a refusal that is stored. An ``Idempotency-Key`` of
+        its own stays.
         """
         letter = await self.get(number)
         carried = {name: value for name, value in letter.carried.items() if name not in _OURS}

@@ -1,16 +1,16 @@
 """Deployments: what runs where, what replaced it, and why."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.entities import Page
 from contracts.environments import EnvironmentName
 from contracts.limits import MAX_PAGE
-from contracts.values import Cursor, Document, Name, NonEmpty, Reply, Request, Short, null_means
+from contracts.values import Cursor, Document, Method, Name, NonEmpty, Reply, Request, Text, null_means
 
 DeploymentStatus = Literal["pending", "deploying", "active", "inactive", "rolled_back", "failed"]
 OverrideStrategy = Literal["replace", "merge"]
@@ -26,21 +26,22 @@ class DeployRequest(Request):
     entity_id: UUID
     environment: EnvironmentName
     deployed_by: Name
-    deployment_method: Short | None = None
+    deployment_method: Method | None = None
     config_override: Document | None = None
     parameters_override: Document | None = None
     override_strategy: Annotated[OverrideStrategy, null_means("replace")] = "replace"
-    expected_version: Short | None = None
-    reason: NonEmpty | None = None
+    expected_version: Text | None = None
+    reason: Text | None = None
     wait: Annotated[bool, null_means(default=False)] = False
     supersede_pending: Annotated[bool, null_means(default=False)] = False
     override_quarantine: Annotated[bool, null_means(default=False)] = False
 
-    @model_validator(mode="after")
-    def _say_why_quarantine_is_overridden(self) -> Self:
-        if self.override_quarantine and self.reason is None:
-            raise PydanticCustomError("reason", "override_quarantine takes a reason")
-        return self
+    @field_validator("override_quarantine")
+    @classmethod
+    def _takes_a_reason(cls, override: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's form
+        if override and "reason" in info.data and not info.data["reason"]:
+            raise PydanticCustomError("reason", "takes a reason")
+        return override
 
 
 class RollbackRequest(Request):

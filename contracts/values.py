@@ -73,12 +73,12 @@ def timestamp(at: datetime | None) -> str | None:
 
 def _document(limit: int) -> AfterValidator:
     def check(document: dict[str, Any]) -> dict[str, Any]:
-        _inspect(document, _DOCUMENT_LEVEL)
-        size = len(compact(document).encode())
+        size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
         if size > limit:
             raise PydanticCustomError(
                 TOO_LARGE, "has {size} bytes; at most {limit} are taken", {"size": size, "limit": limit}
             )
+        _inspect(document, _DOCUMENT_LEVEL)
         return document
 
     return AfterValidator(check)
@@ -108,5 +108,6 @@ _NO_NUL = AfterValidator(_without_nul)  # PostgreSQL holds none
 Text = Annotated[str, _NO_NUL]
 NonEmpty = Annotated[str, StringConstraints(min_length=1), _NO_NUL]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), _NO_NUL]
+Method = Annotated[str, StringConstraints(max_length=50), _NO_NUL]
 Short = Annotated[str, StringConstraints(min_length=1, max_length=50), _NO_NUL]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=500), _NO_NUL]

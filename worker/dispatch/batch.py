@@ -1,6 +1,7 @@
 """A batch of commands in one transaction: facts, decisions one after the other, writes, answers."""
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -8,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
-
-import orjson
 
 from contracts.ids import uuid7
 from contracts.problems import NO_OUTCOMES, ProblemError
@@ -115,18 +114,7 @@ def fingerprint(command: Command[Any]) -> bytes:
     body = command.request.model_dump(mode="json")
     if body.get("deployment_method") in (None, command.default_method):
         body.pop("deployment_method", None)
-    return hashlib.sha256(orjson.dumps(_plain(body), option=orjson.OPT_SORT_KEYS)).digest()
-
-
-def _plain(value: Any) -> Any:
-    """The value with integers beyond 64 bits, which orjson does not take, as text of their own kind."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, int) and abs(value) >= 1 << 63:
-        return {"integer": str(value)}
-    return value
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
 
 
 @dataclass(slots=True)
@@ -157,6 +145,8 @@ class _Batch:
         if key and (stored := self.outcomes.get(key)):
             if stored.fingerprint != mark:
                 return self._refuse(entry, KeyReused())
+            if stored.code:
+                self._reject(entry, ProblemError.from_body(json.loads(stored.reply)))
             return Answer(stored.reply, stored.code, replayed=True)  # type: ignore[arg-type]
         try:
             answer = Answer(self._decide(entry))
@@ -170,10 +160,14 @@ class _Batch:
 
     def _refuse(self, entry: Entry, problem: ProblemError) -> Answer:
         """The answer that refuses; for a durable command, which nobody waits for, an event says so, once."""
+        self._reject(entry, problem)
+        return Answer.of_problem(problem, entry.command.request_id)
+
+    def _reject(self, entry: Entry, problem: ProblemError) -> None:
         command, needs, _ = entry
         if command.durable and command.durable.command_id not in self.rejected_before:
+            self.rejected_before.add(command.durable.command_id)
             self.ledger.reject(command, problem, needs.entity_in(self.facts))
-        return Answer.of_problem(problem, command.request_id)
 
     def _decide(self, entry: Entry) -> bytes:
         command, needs, _ = entry
@@ -192,6 +186,7 @@ class _Batch:
             entity_id in self.put_off_entities
             or key in self.put_off_keys
             or (needs.reads_history and self.ledger.touched(entity_id))
+            or self.ledger.depends_anew(entity_id)
         ):
             if entity_id:
                 self.put_off_entities.add(entity_id)

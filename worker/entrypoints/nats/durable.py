@@ -73,6 +73,7 @@ class DurableCommands:
 
     def _take(self, message: Msg) -> None:
         if self._stopping.is_set():
+            self._deliveries.keep(message.nak())
             return
         deliveries = message.metadata.num_delivered
         if deliveries > _TRIES:
@@ -100,10 +101,11 @@ class DurableCommands:
             await message.ack()
 
     async def _hold(self, message: Msg, command: Command[Any]) -> None:
-        """Keep it a while and submit it again, unless the worker stops."""
+        """Keep it a while and submit it again; where the worker stops, another may have it."""
         await message.in_progress()
         try:
             await asyncio.wait_for(self._stopping.wait(), _HOLD_SECONDS)
+            await message.nak()
         except TimeoutError:
             self._submit(Ticket(command, lambda command, answer: self._settle(message, command, answer)))
 

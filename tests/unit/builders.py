@@ -1,0 +1,206 @@
+"""Records, facts and commands for the rules: what a test does not name is ordinary."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from contracts import subjects
+from contracts.endpoints import BY_SUBJECT
+from contracts.environments import ENVIRONMENTS
+from contracts.parsing import parse
+from contracts.values import compact
+from worker.domain.changes import Decision, Moment
+from worker.domain.command import Command
+from worker.domain.facts import EMPTY, NO_CHECKS, Dependency, Deployment, Document, Entity, Environment, Facts
+from worker.operations import OPERATIONS
+
+LONG_AGO = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def document(**members: Any) -> Document:
+    return Document.of(members)
+
+
+def needing(*specifiers: str) -> tuple[Dependency, ...]:
+    """Dependencies from names and specifiers, such as ``"cache>=2"`` or ``"cache"``."""
+    found = []
+    for each in specifiers:
+        start = next((place for place, letter in enumerate(each) if letter in "<>=!~"), len(each))
+        found.append(Dependency(name=each[:start], specifier=each[start:] or None))
+    return tuple(found)
+
+
+def an_entity(name: str = "invoices", **fields: Any) -> Entity:
+    """A registered entity that was never deployed."""
+    ordinary = Entity(
+        entity_id=uuid4(),
+        name=name,
+        type="service",
+        version="1.0.0",
+        created_by="carol",
+        description="Sends invoices.",
+        config=document(replicas=1),
+        parameters=document(region="eu"),
+        status="registered",
+        declared_status="registered",
+        health_status="unknown",
+        tags=("billing",),
+        dependencies=(),
+        revision=1,
+        event_sequence=1,
+        deployed_at=None,
+        deployed_by=None,
+        deployment_config=None,
+        created_at=LONG_AGO,
+        updated_at=LONG_AGO,
+        deleted_at=None,
+    )
+    return replace(ordinary, **fields)
+
+
+def a_deployment(entity: Entity, **fields: Any) -> Deployment:
+    """An active deployment of the entity in staging."""
+    ordinary = Deployment(
+        deployment_id=uuid4(),
+        entity_id=entity.entity_id,
+        entity_name=entity.name,
+        version=entity.version,
+        environment="staging",
+        config_snapshot=entity.config,
+        parameters_snapshot=entity.parameters,
+        status="active",
+        deployed_at=LONG_AGO,
+        deployed_by="dave",
+        deployment_method="nats",
+        reason=None,
+        rolled_back_at=None,
+        rolled_back_by=None,
+        rollback_reason=None,
+        previous_deployment_id=None,
+        health_checks=NO_CHECKS,
+        last_health_check=None,
+        error_logs=None,
+        deployment_duration_ms=12,
+        validation_results=EMPTY,
+        warnings=Document("[]"),
+        confirm_by=None,
+        created_at=LONG_AGO,
+        updated_at=LONG_AGO,
+        activated_at=LONG_AGO,
+        deactivated_at=None,
+    )
+    return replace(ordinary, **fields)
+
+
+def a_former(entity: Entity, **fields: Any) -> Deployment:
+    """A deployment that was active and was superseded."""
+    return a_deployment(entity, **{"status": "inactive", "deactivated_at": LONG_AGO + SECOND, **fields})
+
+
+def deployed(entity: Entity, **fields: Any) -> Entity:
+    """The entity as a deploy leaves it."""
+    activation = {
+        "status": "deployed",
+        "deployed_at": LONG_AGO,
+        "deployed_by": "dave",
+        "deployment_config": entity.config,
+    }
+    return replace(entity, **{**activation, **fields})
+
+
+def an_environment(environment: str = "staging", **settings: Any) -> Environment:
+    """An environment as it is from the start."""
+    ordinary = Environment(
+        environment=environment,
+        activation="instant",
+        confirm_timeout_s=300,
+        auto_rollback=False,
+        unhealthy_after=3,
+        concurrency="reject",
+        require_status=("registered", "validated", "deployed", "active"),
+    )
+    return replace(ordinary, **settings)
+
+
+def facts_of(
+    *records: Entity | Deployment | Environment,
+    fallbacks: Iterable[tuple[Deployment, Deployment]] = (),
+    now: datetime = NOW,
+) -> Facts:
+    """Facts that hold these records beside all environments; ``fallbacks`` pairs current and target."""
+    facts = Facts(now=now, environments={name: an_environment(name) for name in ENVIRONMENTS})
+    facts.absorb(records)
+    facts.fallbacks = {current.deployment_id: target.deployment_id for current, target in fallbacks}
+    return facts
+
+
+def a_moment(**fields: Any) -> Moment:
+    return replace(Moment(NOW, uuid4(), 7), **fields)
+
+
+def a_command(operation: str, envelope: dict[str, Any] | None = None, /, **body: Any) -> Command[Any]:
+    """A command that came with this body; ``envelope`` is what stands around it, such as its key."""
+    request = parse(BY_SUBJECT[operation].request, compact(_plain(body)).encode())
+    ordinary = Command(operation=operation, request=request, request_id=str(uuid4()), taken_at=0.0)
+    return replace(ordinary, **(envelope or {}))
+
+
+def _plain(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, UUID) else value for name, value in body.items()}
+
+
+def a_deploy(entity: Entity, envelope: dict[str, Any] | None = None, /, **body: Any) -> Command[Any]:
+    """Alice deploys the entity to staging."""
+    ordinary = {"entity_id": entity.entity_id, "environment": "staging", "deployed_by": "alice"}
+    return a_command(subjects.DEPLOY_REQUEST, envelope, **{**ordinary, **body})
+
+
+def a_rollback(
+    deployment: Deployment, envelope: dict[str, Any] | None = None, /, **body: Any
+) -> Command[Any]:
+    """Bob rolls the deployment back."""
+    ordinary = {"deployment_id": deployment.deployment_id, "reason": "errors", "rolled_back_by": "bob"}
+    return a_command(subjects.DEPLOY_ROLLBACK, envelope, **{**ordinary, **body})
+
+
+def a_retirement(
+    deployment: Deployment, envelope: dict[str, Any] | None = None, /, **body: Any
+) -> Command[Any]:
+    """Bob retires the deployment."""
+    ordinary = {"deployment_id": deployment.deployment_id, "reason": "over", "retired_by": "bob"}
+    return a_command(subjects.DEPLOY_RETIRE, envelope, **{**ordinary, **body})
+
+
+def an_update(entity: Entity, envelope: dict[str, Any] | None = None, /, **body: Any) -> Command[Any]:
+    """Somebody changes the entity."""
+    return a_command(subjects.ENTITY_UPDATE, envelope, **{"entity_id": entity.entity_id, **body})
+
+
+def decided(command: Command[Any], facts: Facts, moment: Moment | None = None) -> Decision:
+    """What the rule of the command's operation decides; raises its ``Refusal``."""
+    return OPERATIONS[command.operation].decide(command, facts, moment or a_moment())
+
+
+def record_of(decision: Decision, record: Entity | Deployment | Environment) -> Any:
+    """The same thing's record as the decision leaves it."""
+    found = [each for each in decision.records if _identity(each) == _identity(record)]
+    assert len(found) == 1, f"{len(found)} of {len(decision.records)} records are of it"
+    return found[0]
+
+
+def _identity(record: Entity | Deployment | Environment) -> tuple[type, Any]:
+    match record:
+        case Deployment():
+            return Deployment, record.deployment_id
+        case Entity():
+            return Entity, record.entity_id
+    return Environment, record.environment
+
+
+def changed_fields(before: Any, after: Any) -> set[str]:
+    """The fields in which two records differ."""
+    return {name for name in type(before).__slots__ if getattr(before, name) != getattr(after, name)}

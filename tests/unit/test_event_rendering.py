@@ -1,0 +1,117 @@
+import json
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+from contracts import deployments, events, subjects
+from tests.unit.builders import (
+    LONG_AGO,
+    NOW,
+    a_command,
+    a_deployment,
+    an_entity,
+    an_environment,
+    decided,
+    deployed,
+    document,
+    facts_of,
+)
+from worker import rendering
+from worker.dispatch.ledger import Ledger
+from worker.domain.changes import Event
+from worker.domain.facts import Document
+from worker.domain.validation import as_decided
+
+VALIDATION = {"passed": True, "checks": {}, "errors": [], "warnings": []}
+RESULTS = Document.of({"passed": True, "pre": VALIDATION, "post": None})
+DEPLOYMENT = a_deployment(an_entity(), validation_results=RESULTS)
+ENTITY = deployed(an_entity())
+
+
+def an_event(about, *, sequence=7, trace=None, **fields):
+    """An event's CloudEvent as JSON, and as the contract reads it."""
+    event = Event(**{"name": "completed", "about": about, "actor": "alice", **fields})
+    body = rendering.event(
+        event,
+        rendering.record(about),
+        event_id=uuid4(),
+        about="the subject",
+        now=LONG_AGO,
+        sequence=sequence,
+        correlation=("request-1", trace),
+    )
+    return json.loads(body), events.CloudEvent.model_validate_json(body)
+
+
+def test_an_event_is_a_cloud_event_in_structured_json():
+    record = DEPLOYMENT
+    found, event = an_event(record, reason="release", trace="00-abc-def-01")
+    assert {name: value for name, value in found.items() if name not in ("id", "data")} == {
+        "specversion": "1.0",
+        "source": "library",
+        "type": "library.deployment.completed.v1",
+        "subject": "the subject",
+        "time": "2026-01-01T12:00:00.000000Z",
+        "datacontenttype": "application/json",
+        "sequence": "7",
+        "correlationid": "request-1",
+        "traceparent": "00-abc-def-01",
+    }
+    assert isinstance(event.id, UUID)
+    assert (event.data.actor, event.data.reason) == ("alice", "release")
+    assert found["data"]["deployment"] == json.loads(rendering.deployment(record))
+    assert event.data.deployment.deployment_id == record.deployment_id
+
+
+def test_what_an_event_does_not_have_is_absent_from_it():
+    found, _ = an_event(an_environment(), name="updated", sequence=None)
+    assert not {"sequence", "traceparent"} & found.keys()
+    assert found["data"].keys() == {"actor", "reason", "environment"}
+
+
+def test_an_events_record_stands_under_the_name_of_its_kind():
+    found, event = an_event(ENTITY, name="updated", actor=None)
+    assert found["type"] == "library.entity.updated.v1"
+    assert found["data"]["actor"] is None
+    assert event.data.entity.entity_id == ENTITY.entity_id
+    found, event = an_event(an_environment("testing"), name="updated", sequence=None)
+    assert found["type"] == "library.environment.updated.v1"
+    assert event.data.environment.environment == "testing"
+
+
+def test_the_events_of_a_rollback_name_its_target():
+    target = uuid4()
+    found, event = an_event(DEPLOYMENT, name="rolled_back", target_deployment_id=target)
+    assert found["data"]["target_deployment_id"] == str(target)
+    assert event.data.target_deployment_id == target
+
+
+def test_an_events_subject_says_what_it_is_about_and_where():
+    record, entity = DEPLOYMENT, ENTITY
+    cases = [
+        ("completed", record, f"library.events.deployment.completed.staging.{record.entity_id}"),
+        ("created", entity, f"library.events.entity.created.{entity.entity_id}"),
+        ("updated", an_environment("testing"), "library.events.environment.updated.testing"),
+    ]
+    for name, about, subject in cases:
+        assert rendering.event_subject(Event(name=name, about=about, actor=None)) == subject
+
+
+def test_integers_beyond_64_bits_survive_in_events():
+    record = replace(DEPLOYMENT, config_snapshot=document(a=2**200))
+    found, event = an_event(record)
+    assert found["data"]["deployment"]["config_snapshot"] == {"a": 2**200}
+    assert event.data.deployment.config_snapshot == {"a": 2**200}
+
+
+def test_what_a_deploy_answers_is_what_its_event_holds():
+    entity = an_entity()
+    facts = facts_of(entity)
+    command = a_command(
+        subjects.DEPLOY_REQUEST, entity_id=entity.entity_id, environment="staging", deployed_by="alice"
+    )
+    ledger = Ledger(facts)
+    reply = ledger.enter(command, decided(command, facts), NOW)
+    (row,) = ledger.events
+    assert reply in row.body
+    shown = deployments.Deployment.model_validate_json(reply)
+    assert shown.validation_results.post.model_dump() == as_decided(entity.config).body()
