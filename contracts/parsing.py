@@ -10,7 +10,7 @@ from contracts.values import TOO_LARGE, Empty, Request
 
 _MAX_MESSAGE = 300
 _MAX_FIELD = 200
-_MAX_FAULTS = 100
+_MAX_FAULTS = 1000
 
 RequestT = TypeVar("RequestT", bound=Request)
 
@@ -33,7 +33,8 @@ def parse(model: type[RequestT], body: bytes) -> RequestT:
     for fault in faults:
         if fault["type"] == TOO_LARGE:
             raise ProblemError("payload_too_large", f"{_field(fault['loc'])}: {fault['msg']}")
-    raise ProblemError.invalid(*((_field(f["loc"]), f["msg"][:_MAX_MESSAGE]) for f in faults[:_MAX_FAULTS]))
+    listed = ((_field(fault["loc"]), fault["msg"][:_MAX_MESSAGE]) for fault in faults[:_MAX_FAULTS])
+    raise ProblemError.invalid(*listed, unlisted=len(faults[_MAX_FAULTS:]))
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -83,6 +83,8 @@ NO_OUTCOMES: frozenset[Code] = frozenset(
 )
 """Refusals that say nothing about the command, and so are not kept under its idempotency key."""
 
+_IN_A_LINE = 5
+
 RETRY_AFTER_SECONDS: Mapping[Code, int] = {"busy": 1, "unavailable": 2}
 
 
@@ -142,11 +144,14 @@ class ProblemError(Exception):
         }
 
     @classmethod
-    def invalid(cls, *faults: tuple[str, str]) -> "ProblemError":
-        """An ``invalid_request`` that names every faulty field as ``(field, message)``."""
-        detail = "; ".join(f"{field}: {message}" for field, message in faults[:5])
-        if len(faults) > 5:  # noqa: PLR2004 - what a line still holds
-            detail += f"; and {len(faults) - 5} more"
+    def invalid(cls, *faults: tuple[str, str], unlisted: int = 0) -> "ProblemError":
+        """An ``invalid_request`` that names every faulty field as ``(field, message)``.
+
+        ``unlisted`` counts those that are left out, since no reply holds them.
+        """
+        detail = "; ".join(f"{field}: {message}" for field, message in faults[:_IN_A_LINE])
+        if more := len(faults[_IN_A_LINE:]) + unlisted:
+            detail += f"; and {more} more"
         return cls(
             "invalid_request",
             detail,

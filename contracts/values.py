@@ -2,8 +2,10 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import (
@@ -71,9 +73,27 @@ def timestamp(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
+def _floats(value: Any) -> Iterator[float]:
+    """All numbers in a document that are no integers."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _floats(item)
+
+
+def _digits_beyond(number: float) -> int:
+    """How much longer a number becomes with its exponent written out, as PostgreSQL stores and shows it."""
+    written = repr(number)
+    if "e" not in written:
+        return 0
+    return len(format(Decimal(written), "f")) - len(written)
+
+
 def _document(limit: int) -> AfterValidator:
     def check(document: dict[str, Any]) -> dict[str, Any]:
         size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+        size += sum(map(_digits_beyond, _floats(document)))
         if size > limit:
             raise PydanticCustomError(
                 TOO_LARGE, "has {size} bytes; at most {limit} are taken", {"size": size, "limit": limit}

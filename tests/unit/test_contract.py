@@ -18,7 +18,18 @@ from contracts.environments import EnvironmentSet
 from contracts.examples import example
 from contracts.parsing import parse
 from contracts.values import Empty
-from tests.unit.bodies import CREATE, DEPLOY, ID, RETIRE, ROLLBACK, accepted, deploy_with, faulty, outcome
+from tests.unit.bodies import (
+    CREATE,
+    DEPLOY,
+    ID,
+    RETIRE,
+    ROLLBACK,
+    accepted,
+    deploy_with,
+    faulty,
+    outcome,
+    refusal,
+)
 
 REQUESTS = sorted({endpoint.request for endpoint in ENDPOINTS}, key=lambda model: model.__name__)
 
@@ -51,7 +62,8 @@ def test_bytes_that_are_not_utf_8_are_refused():
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e999"])
 def test_numbers_that_are_not_finite_are_refused_at_whatever_depth(number):
-    assert faulty(DeployRequest, deploy_with(f'{{"a":{number}}}')) == {"config_override"}
+    problem = refusal(DeployRequest, deploy_with(f'{{"a":{number}}}'))
+    assert (problem.code, "finite" in problem.detail) == ("invalid_request", True)
     assert faulty(DeployRequest, deploy_with(f'{{"a":[1,{{"b":[{number}]}}]}}')) == {"config_override"}
 
 

@@ -84,6 +84,14 @@ def test_how_a_document_is_written_does_not_count():
     assert parse(DeployRequest, deploy_with(spaced)).config_override == document
 
 
+@pytest.mark.parametrize("number", ["1e308", "-1.5e300", "5e-324", "1E+200"])
+def test_a_number_counts_with_all_its_digits_since_postgresql_stores_and_shows_them(number):
+    few, many = (deploy_with('{"a":[' + ",".join([number] * count) + "]}") for count in (100, 20_000))
+    assert len(many) < DOCUMENT
+    assert parse(DeployRequest, few).config_override == {"a": [float(number)] * 100}
+    assert refusal(DeployRequest, many).code == "payload_too_large"
+
+
 def test_each_document_has_a_limit_of_its_own():
     body = {**DEPLOY, "config_override": of_size(DOCUMENT), "parameters_override": of_size(DOCUMENT)}
     accepted(DeployRequest, body)

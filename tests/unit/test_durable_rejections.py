@@ -135,6 +135,15 @@ def test_a_refused_command_that_is_delivered_again_is_rejected_once(refusal):
     assert len(rejections(records)) == 1
 
 
+def test_a_refused_command_that_stands_twice_in_a_batch_is_rejected_once():
+    entity = an_entity()
+    records = Records(entity)
+    late = durable(a_deploy(entity), deadline=NOW - SECOND)
+    answers = records.answers(late, late)
+    assert [answer.code for answer in answers] == ["deadline_exceeded", "deadline_exceeded"]
+    assert len(rejections(records)) == 1
+
+
 def test_a_command_that_is_delivered_again_after_it_was_carried_out_has_no_second_effect():
     entity = an_entity()
     records = Records(entity)

@@ -140,6 +140,17 @@ def test_the_key_of_what_is_put_off_stays_with_it():
     assert (again.replayed, replayed.replayed, again.body == replayed.body) == (False, True, True)
 
 
+def test_a_key_belongs_to_the_first_that_came_with_it_even_where_that_is_put_off():
+    entity, other = deployed(an_entity("one")), deployed(an_entity("other"))
+    formers = a_former(entity), a_former(other)
+    since = formers[0].deployed_at + SECOND
+    active, others = a_deployment(entity, deployed_at=since), a_deployment(other, deployed_at=since)
+    records = Records(entity, other, *formers, active, others)
+    elsewhere = a_deploy(entity, environment="production")
+    answers = records.answers_to_all(elsewhere, a_rollback(active, keyed()), a_rollback(others, keyed()))
+    assert [answer.code for answer in answers] == [None, None, "idempotency_key_reused"]
+
+
 def marks(*bodies, envelope=None):
     entity = an_entity()
     return [fingerprint(a_deploy(entity, envelope, **body)) for body in bodies]

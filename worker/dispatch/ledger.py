@@ -105,7 +105,7 @@ class Ledger:
         return entity_id in self.entities
 
     def depends_anew(self, entity_id: UUID | None) -> bool:
-        """Whether a command of this batch changed what the entity depends on: others than are loaded count."""
+        """Whether a command of this batch changed what the entity depends on: more than is loaded counts."""
         before = self.entities.get(entity_id) if entity_id else None
         return (
             before is not None and before.dependencies != self.facts.entities[before.entity_id].dependencies

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from contracts.deployments import DeploymentStatus
 from contracts.environments import EnvironmentName
@@ -145,15 +144,10 @@ def admits(dependency: Dependency, version: str) -> bool:
     """Whether the dependency is satisfied by a version (PEP 440).
 
     A pre-release is admitted like any other: it is "already present", the case for which PEP 440 lifts its
-    exclusion of pre-releases. A version that PEP 440 cannot read satisfies a dependency without specifier
-    alone.
+    exclusion of pre-releases. A version that PEP 440 cannot read satisfies a dependency without specifier, and
+    one with ``===``, which compares letter by letter.
     """
-    if not dependency.specifier:
-        return True
-    try:
-        return SpecifierSet(dependency.specifier).contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        return False
+    return not dependency.specifier or SpecifierSet(dependency.specifier).contains(version, prereleases=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from worker.entrypoints.nats.deliveries import Deliveries
 from worker.messaging.discovery import Counters
 
 log = structlog.get_logger()
+_HEADER_BYTES = 4096
+_TOO_LARGE_TO_SAY = ProblemError("internal_error", "The answer is larger than NATS carries.")
 
 
 async def undecoded(message: NatsMessage) -> NatsMessage:
@@ -99,5 +101,9 @@ class Ingress:
         await self._send(command.operation, inbox, command.request_id, command.taken_at, answer)
 
     async def _send(self, subject: str, inbox: str, identity: str, taken: float, answer: Answer) -> None:
+        connection = self._broker.connection
+        if len(answer.body) > connection.max_payload - _HEADER_BYTES:
+            log.error("reply_too_large", subject=subject, request_id=identity, bytes=len(answer.body))
+            answer = Answer.of_problem(_TOO_LARGE_TO_SAY, identity)
         self.counters[subject].count(int((time.monotonic() - taken) * 1e9), answer.code)
-        await self._broker.connection.publish(inbox, answer.body, headers=answer.headers(identity))
+        await connection.publish(inbox, answer.body, headers=answer.headers(identity))

@@ -20,6 +20,7 @@ from worker.dispatch.dispatcher import Dispatcher
 from worker.entrypoints.nats.connection import Connectivity
 from worker.entrypoints.nats.deliveries import Deliveries
 from worker.entrypoints.nats.durable import DurableCommands
+from worker.entrypoints.nats.housekeeping import keep_house
 from worker.entrypoints.nats.ingress import Ingress
 from worker.messaging.discovery import Discovery
 from worker.messaging.relay import Relay
@@ -110,6 +111,7 @@ class Worker:
             asyncio.create_task(self.relay.run()),
             asyncio.create_task(self.connectivity.watch(self.settings.disconnected_exit)),
             asyncio.create_task(self.relay_connectivity.watch(self.settings.disconnected_exit)),
+            asyncio.create_task(keep_house(self.engines.writes, lambda: self.relay.leads)),
         ]
         log.info("worker_ready", id=self.identifier, version=bootstrap.VERSION)
 
