@@ -144,8 +144,8 @@ def admits(dependency: Dependency, version: str) -> bool:
     """Whether the dependency is satisfied by a version (PEP 440).
 
     A pre-release is admitted like any other: it is "already present", the case for which PEP 440 lifts its
-    exclusion of pre-releases. A version that PEP 440 cannot read satisfies a dependency without specifier, and
-    one with ``===``, which compares letter by letter.
+    exclusion of pre-releases. A version that PEP 440 cannot read satisfies a dependency without specifier,
+    and one with ``===``, which compares letter by letter.
     """
     return not dependency.specifier or SpecifierSet(dependency.specifier).contains(version, prereleases=True)
 
