@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,8 +30,9 @@ from worker.settings import Settings
 from worker.store import schema
 
 log = structlog.get_logger()
-_DRAIN_SECONDS = 8.0
+_DRAIN_SECONDS = 7.5
 _LAST_EVENTS_SECONDS = 1.0
+_STOP_SECONDS = 9.5
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
@@ -59,7 +62,7 @@ class Worker:
         self.deliveries: Deliveries
         self.relay: Relay
         self._relay_connection: Client
-        self._serves = False
+        self._serves = self._answered = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -121,13 +124,18 @@ class Worker:
         if not self._serves:
             return
         log.info("worker_stopping", id=self.identifier)
+        last_resort = threading.Timer(_STOP_SECONDS, self._end)
+        last_resort.daemon = True
+        last_resort.start()
         self.durable.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await asyncio.gather(*map(self._drain_subscriber, self.broker.subscribers))
                 await asyncio.to_thread(self.dispatcher.drain, _DRAIN_SECONDS)
                 await self.deliveries.settled()
-                await _flush(self.broker.connection)
+                if self.broker.connection.is_connected:
+                    await _flush(self.broker.connection)
+                self._answered = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_EVENTS_SECONDS):
                 await self.relay.caught_up()
@@ -136,6 +144,11 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.dispatcher.close)
         await self._relay_connection.close()
+
+    def _end(self) -> None:
+        """End a process that a server's absence keeps from stopping: what was answered is committed."""
+        log.warning("worker_ended", id=self.identifier, answered=self._answered)
+        os._exit(0 if self._answered else 1)
 
     async def _drain_subscriber(self, subscriber: Any) -> None:
         """Let nats-py hand over what it has received; FastStream's own stopping drops it."""
