@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections import deque
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -31,11 +32,13 @@ def free_port() -> int:
 class Process:
     """A process of the Procfile; its log lines are kept and can be awaited."""
 
-    def __init__(self, command: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: str, environment: dict[str, str], program: Sequence[str] = ("-m", "worker")
+    ) -> None:
         self.lines: deque[str] = deque(maxlen=5000)
         self._changed = threading.Condition()
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "worker", command],
+            [sys.executable, *program, command],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -45,9 +45,7 @@ def sound() -> Evidence:
 
 
 def told(evidence: Evidence, key: str, *answers: Answer) -> Evidence:
-    return replace(
-        evidence, told={**evidence.told, key: Told(evidence.told[key].operation, answers)}
-    )
+    return replace(evidence, told={**evidence.told, key: Told(evidence.told[key].operation, answers)})
 
 
 def a_deploy_that_is_not_there(evidence: Evidence) -> Evidence:

@@ -2,7 +2,15 @@
 
 import typer
 
-from worker.entrypoints.commands import dead, deployments, entities, environments, observing, processes
+from worker.entrypoints.commands import (
+    dead,
+    deployments,
+    entities,
+    environments,
+    observing,
+    processes,
+    upkeep,
+)
 from worker.entrypoints.commands.session import common_options
 
 app = typer.Typer(
@@ -17,11 +25,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-for family in (processes.app, deployments.app, observing.app):
+for family in (processes.app, deployments.app, observing.app, upkeep.app):
     app.add_typer(family)
 app.add_typer(entities.app, name="entity")
 app.add_typer(environments.app, name="environment")
 app.add_typer(dead.app, name="dead")
+app.add_typer(upkeep.live, name="live")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 
 from contracts import headers, subjects
 from worker.domain.changes import WaitingEvent
+from worker.messaging import live_state
 from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, InDoubt, Message, Refused, StreamWriter
 
 log = structlog.get_logger()
@@ -26,6 +27,7 @@ _POLL_SECONDS = 0.5
 _FOLLOW_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.05
+_COMPARE_SECONDS = 0.05
 _FEW = 16
 """Up to so many events a round is taken for idle times, and the next one follows at once."""
 
@@ -46,6 +48,9 @@ class Source(Protocol):
 
     def live(self, places: Sequence[tuple[str, str]]) -> Sequence[tuple[str, bytes | None]]:
         """Key and value of what is active in each place, None where nothing is."""
+
+    def active_places(self, after: tuple[str, str] | None, limit: int) -> Sequence[tuple[str, str]]:
+        """Where something is active: the next places behind one."""
 
     def close(self) -> None:
         """Give the lead back."""
@@ -113,6 +118,29 @@ class Relay:
         await self._settle_doubt(source)
         self.leads = True
         log.info("relay_leads")
+        comparison = asyncio.create_task(self._compare(source))
+        try:
+            await self._publish(source)
+        finally:
+            comparison.cancel()
+
+    async def _compare(self, source: Source) -> None:
+        """Once a lead: see the whole live state beside the database, and bring up to date what differs."""
+        differing = 0
+        bucket = live_state.LiveBucket(self._connection)
+        try:
+            async for some in live_state.differences(bucket, source, self._blocking):
+                places = [place for each in some.differing if (place := live_state.place_of(each.key))]
+                self._stale.update(dict.fromkeys(places))
+                self._committed.set()
+                differing += len(places)
+                await asyncio.sleep(_COMPARE_SECONDS)
+        except Exception as error:  # noqa: BLE001 - what the relay itself cannot do without, it meets itself
+            log.warning("live_state_not_compared", because=type(error).__name__)
+        else:
+            log.info("live_state_compared", differing=differing)
+
+    async def _publish(self, source: Source) -> None:
         while True:
             self._committed.clear()
             published = await self._round(source)

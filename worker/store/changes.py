@@ -220,6 +220,7 @@ def _entities(transaction: Transaction, pairs: list[tuple[Entity, Entity]]) -> s
 def _announce(transaction: Transaction, events: list[EventRow]) -> None:
     if not events:
         return
+    transaction.event_id = str(events[0].event_id)
     rows = (
         {
             "event_id": event.event_id,

@@ -42,9 +42,11 @@ WHERE idempotency.expires_at <= %(now)s
 RETURNING 1
 """
 
+# The time is looked at again for each row: a key may be taken anew between the finding and the removing.
+# now() is stable, so an index serves it, and where nothing has expired nothing is read.
 _REMOVE = """
-DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM idempotency WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %(limit)s
+DELETE FROM idempotency WHERE expires_at <= now() AND ctid = ANY(ARRAY(
+    SELECT ctid FROM idempotency WHERE expires_at <= now() ORDER BY expires_at LIMIT %(limit)s
 )) RETURNING 1
 """
 

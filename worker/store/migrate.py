@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from worker.store import schema
 from worker.store.unit_of_work import transaction
@@ -29,3 +29,22 @@ def migrate(engine: Engine) -> str:
         to_use.attributes["connection"] = connection
         command.upgrade(to_use, "head")
         return schema.current(connection) or "none"
+
+
+def move(connection: Connection, revision: str) -> None:
+    """Bring the schema to one of this release's revisions, forwards or back, within a transaction.
+
+    Raises ``SchemaUnknown`` where the database is at one that this release does not know.
+    """
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    here = schema.current(connection)
+    if here is not None and here not in schema.REVISIONS:
+        raise schema.SchemaUnknown(
+            f"the database is at revision {here}, which this release does not know: use a newer one"
+        )
+    to_use = configuration()
+    to_use.attributes["connection"] = connection
+    if here is None or schema.REVISIONS.index(here) < schema.REVISIONS.index(revision):
+        command.upgrade(to_use, revision)
+    elif here != revision:
+        command.downgrade(to_use, revision)

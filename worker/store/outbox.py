@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from contracts import subjects
@@ -54,6 +54,14 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) activation ON true
 """
+_ACTIVE_PLACES = """
+SELECT environment, d.entity_id::text FROM deployments d
+WHERE status = 'active' AND (d.entity_id, environment) > (%(entity)s::uuid, %(environment)s::text)
+GROUP BY d.entity_id, environment
+ORDER BY d.entity_id, environment
+LIMIT %(limit)s
+"""
+_BEFORE_ALL = ("", "00000000-0000-0000-0000-000000000000")
 _ACTIVATIONS = [subjects.event_type("deployment", name) for name in ("completed", "reactivated")]
 
 Place = tuple[str, str]
@@ -106,6 +114,12 @@ class Outbox:
         )
         return [(subjects.active_key(row[0], row[1]), _live(row) if row[2] else None) for row in found]
 
+    def active_places(self, after: Place | None, limit: int) -> list[Place]:
+        """Where something is active: the next places behind one, in an order of their own."""
+        environment, entity_id = after or _BEFORE_ALL
+        found = self._execute(_ACTIVE_PLACES, entity=entity_id, environment=environment, limit=limit)
+        return [(row[0], row[1]) for row in found]
+
     def close(self) -> None:
         """Give the lead back."""
         self._connection.invalidate()
@@ -137,6 +151,18 @@ def _live(row: Sequence[Any]) -> bytes:
             "activated_at": timestamp(row[8]),
         }
     )
+
+
+def try_to_lead_within(connection: Connection) -> bool:
+    """Whether the lead is this transaction's until it ends: no relay leads meanwhile."""
+    statement = "SELECT pg_try_advisory_xact_lock(%(lock)s)"
+    return bool(connection.exec_driver_sql(statement, {"lock": _LEADER_LOCK}).scalar_one())
+
+
+def rows(transaction: Transaction) -> int:
+    """How many transactions wait to be announced, all of them counted."""
+    ((waiting,),) = transaction.execute("SELECT count(*) FROM outbox")
+    return int(waiting)
 
 
 def depth(transaction: Transaction) -> tuple[int, float]:

@@ -17,6 +17,10 @@ class SchemaOutdated(Exception):
     """The database is not at the schema this release needs; run ``library migrate``."""
 
 
+class SchemaUnknown(Exception):
+    """The database is at a schema of a newer release."""
+
+
 def current(connection: Connection) -> str | None:
     """The revision that the database is at, None before the first migration."""
     there = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar()

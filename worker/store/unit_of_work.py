@@ -16,8 +16,12 @@ _RETRIED = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _AWAY = ("08", "57", "53")  # connection, operator intervention (shutdown), insufficient resources
 _LOCKED = "55P03"  # lock_not_available: a migration, or somebody's session, holds the tables
 _UNIQUE = "23505"
+_NUMBER_OF_THE_FUTURE = "22023"  # invalid_parameter_value
 _TRIES = 6
 _IN_DOUBT_SECONDS = 2.0
+
+_END_SESSION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = %(xid)s::xid8::xid"
+_WRITTEN = "SELECT EXISTS (SELECT 1 FROM events WHERE event_id = %(event_id)s::uuid)"
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -45,13 +49,18 @@ class StaleFacts(Exception):
 
 
 class Transaction:
-    """A transaction under way. ``xid``, once known, lets its outcome be found out after a lost connection."""
+    """A transaction under way.
 
-    __slots__ = ("connection", "xid")
+    ``xid`` and ``event_id``, one of the events that it writes, let its outcome be found out after a lost
+    connection.
+    """
+
+    __slots__ = ("connection", "event_id", "xid")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.xid: str | None = None
+        self.event_id: str | None = None
 
     def execute(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         """The rows of one statement; parameters are psycopg2's ``%(name)s``."""
@@ -75,19 +84,20 @@ class Transaction:
         return self.execute(execution, parameters)
 
 
-_SESSION = (
-    "-c timezone=UTC -c synchronous_commit=on -c lock_timeout=5s -c statement_timeout=15s "
-    "-c idle_in_transaction_session_timeout=15s -c jit=off"
-)
+_SESSION = "-c timezone=UTC -c synchronous_commit=on -c lock_timeout=5s -c jit=off"
+# A worker that is stopped or cut off holds its locks for 2 s at most: less than others wait for them.
+_LIMITS = " -c statement_timeout=15s -c idle_in_transaction_session_timeout=2s"
 _BY_KEY = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
 
-def connect(url: str, *, name: str, size: int, by_key: bool = False) -> Engine:
+def connect(url: str, *, name: str, size: int, by_key: bool = False, patient: bool = False) -> Engine:
     """A pool of ``size`` durable connections that speak UTC. Connects at first use.
 
     ``by_key`` is for prepared statements that look up by key: their plans are made while the tables are young
-    and kept long after, so plans that scan are ruled out.
+    and kept long after, so plans that scan are ruled out. ``patient`` is for an operator's work on whole
+    tables: statements take as long as they need, and a server that pauses is not taken for dead.
     """
+    options = _SESSION + ("" if patient else _LIMITS) + (_BY_KEY if by_key else "")
     return sqlalchemy.create_engine(
         url.replace("postgresql://", "postgresql+psycopg2://", 1),
         pool_size=size,
@@ -97,8 +107,8 @@ def connect(url: str, *, name: str, size: int, by_key: bool = False) -> Engine:
         connect_args={
             "application_name": name,
             "connect_timeout": 2,
-            "tcp_user_timeout": 5000,
-            "options": _SESSION + _BY_KEY if by_key else _SESSION,
+            "tcp_user_timeout": 0 if patient else 5000,
+            "options": options,
         },
     )
 
@@ -150,28 +160,44 @@ def _once(engine: Engine, work: Callable[[Transaction], T]) -> T:
         try:
             connection.commit()
         except (OperationalError, InterfaceError) as error:
-            if under_way.xid is None or not _committed(engine, under_way.xid, error):
+            if not _committed(engine, under_way, error):
                 raise
         return result
 
 
-def _committed(engine: Engine, xid: str, error: DBAPIError) -> bool:
-    """Whether the transaction whose commit got no answer was committed: PostgreSQL is asked, not guessed."""
+def _committed(engine: Engine, lost: Transaction, error: DBAPIError) -> bool:
+    """Whether the transaction whose commit got no answer was committed: PostgreSQL is asked, not guessed.
+
+    Its number tells when it is over, but not how it ended: after a crash PostgreSQL gives out again the
+    numbers that it had not written down. So its event is looked for. Without one it changed nothing.
+    """
+    if lost.xid is None or lost.event_id is None:
+        return False
     until = time.monotonic() + _IN_DOUBT_SECONDS
     while time.monotonic() < until:
         try:
             with engine.connect() as connection:
-                status = connection.exec_driver_sql(
-                    "SELECT pg_xact_status(%(xid)s::xid8)", {"xid": xid}
-                ).scalar()
-        except DBAPIError:
-            status = None
-        if status == "committed":
-            return True
-        if status == "aborted":
-            return False
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
+                if _is_over(connection, lost.xid):
+                    found = connection.exec_driver_sql(_WRITTEN, {"event_id": lost.event_id}).scalar_one()
+                    return bool(found)
+        except (DBAPIError, PoolTimeout):
+            pass
         time.sleep(0.05)
     raise DatabaseUnavailable("the outcome of a commit is not known") from error
+
+
+def _is_over(connection: Connection, xid: str) -> bool:
+    """Whether nothing can come of a transaction any more; its session, which nobody has, is ended."""
+    try:
+        status = connection.exec_driver_sql("SELECT pg_xact_status(%(xid)s::xid8)", {"xid": xid}).scalar()
+    except DBAPIError as refusal:
+        if _code(refusal) == _NUMBER_OF_THE_FUTURE:  # it crashed since, and has not come to it again
+            return True
+        raise
+    if status == "in progress":
+        connection.exec_driver_sql(_END_SESSION, {"xid": xid})
+    return status != "in progress"
 
 
 def _worth_another_try(error: DBAPIError | PoolTimeout, attempt: int) -> bool:

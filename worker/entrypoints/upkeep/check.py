@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from nats.aio.client import Client
+from sqlalchemy import Engine
 
 from contracts import subjects
 from worker.domain import audit as rules
@@ -15,7 +16,7 @@ from worker.domain.audit import Finding
 from worker.entrypoints.upkeep.servers import LiveState, Progress, in_thread, live_state, patient_engine
 from worker.messaging import audit as stream
 from worker.messaging import live_state as live
-from worker.messaging.live_state import CHUNK, Difference
+from worker.messaging.live_state import Difference, batched
 from worker.settings import Settings
 from worker.store import audit as tables
 from worker.store import schema, unit_of_work
@@ -25,8 +26,8 @@ from worker.store.stream_copy import StoredMessage
 SHOWN = 1000
 """So many findings are kept of each kind of check; the rest is counted."""
 _OUTBOX_LIMIT = 10.0
-_PATIENCE = 5.0
-_LONGEST = 30.0
+PATIENCE = 5.0
+"""For so many seconds what differs may be under way: the relay is at work, or takes up again."""
 _LOOK_AGAIN = 0.5
 _CLOCKS = timedelta(minutes=1)
 """By so much the clocks of NATS and PostgreSQL may differ where the age of an event counts."""
@@ -55,7 +56,9 @@ class Report:
                 self.unlisted += 1
 
 
-async def check(settings: Settings, client: Client, progress: Progress) -> Report:
+async def check(
+    settings: Settings, client: Client, progress: Progress, *, patience: float = PATIENCE
+) -> Report:
     """Look at everything. Nothing stops meanwhile, and what is merely under way is no difference.
 
     Raises what the servers raise, and ``SchemaOutdated``.
@@ -66,17 +69,19 @@ async def check(settings: Settings, client: Client, progress: Progress) -> Repor
         await in_thread(lambda: schema.require(engine))
         with closing(await in_thread(lambda: Audit(engine))) as audit:
             await _tables_and_stream(client, audit, report, progress)
-        await _outbox(engine, report)
+        await _outbox(engine, report, patience)
     finally:
         engine.dispose()
     async with live_state(settings, client) as state:
-        await _live_state(state, report, progress)
+        await _live_state(state, report, progress, patience)
     return report
 
 
 async def _tables_and_stream(client: Client, audit: Audit, report: Report, progress: Progress) -> None:
-    """What is in the stream by now was committed before the snapshot; what the snapshot says is published
-    was in the stream before it. So one part of the stream is read before, and a little more after it.
+    """Compare tables and stream exactly, while both grow.
+
+    What the stream holds before the snapshot is of events that the snapshot knows; what the snapshot says is
+    published was in the stream by then. So the stream is read before it, and a little more right after it.
     """
     extent = await stream.extent(client, subjects.EVENTS_STREAM)
     oldest = await _keep(client, audit, extent.first, extent.last, progress)
@@ -101,9 +106,7 @@ async def _keep(client: Client, audit: Audit, first: int, last: int, progress: P
     """Have the audit keep a part of the stream; when its first message was stored."""
     oldest: datetime | None = None
     kept = 0
-    async for chunk in stream.StoredMessages(
-        client, subjects.EVENTS_STREAM, first=first, last=last
-    ).chunks():
+    async for chunk in stream.StoredMessages(client, subjects.EVENTS_STREAM, first=first, last=last).chunks():
         oldest = oldest or chunk[0].metadata.timestamp
         messages = [StoredMessage(*stream.identity(message)) for message in chunk]
         await in_thread(lambda: audit.keep(messages))  # noqa: B023 - awaited at once
@@ -120,43 +123,42 @@ def _kept_since(extent: stream.Extent, oldest: datetime | None, now: datetime) -
     return since
 
 
-async def _outbox(engine: unit_of_work.Engine, report: Report) -> None:
+async def _outbox(engine: Engine, report: Report, patience: float) -> None:
     """Give the relay time to take what has waited long."""
     first = latest = await in_thread(lambda: unit_of_work.read(engine, tables.waiting))
-    until = time.monotonic() + _OUTBOX_LIMIT
+    until = time.monotonic() + patience
     while (stuck := list(rules.outbox(first, latest, limit=_OUTBOX_LIMIT))) and time.monotonic() < until:
         await asyncio.sleep(_LOOK_AGAIN)
         latest = await in_thread(lambda: unit_of_work.read(engine, tables.waiting))
     report.add(stuck)
 
 
-async def _live_state(state: LiveState, report: Report, progress: Progress) -> None:
+async def _live_state(state: LiveState, report: Report, progress: Progress, patience: float) -> None:
     """Differences that stand still for a while: the relay writes the live state a moment after the rest."""
     differing: list[Difference] = []
     looked_at = 0
-    async for number, some in _counted(state):
-        looked_at += number
-        differing += some
+    async for compared in live.differences(state.bucket, state.source, state.blocking):
+        looked_at += compared.looked_at
+        differing += compared.differing
         progress("keys", looked_at)
         if len(differing) > SHOWN:
             break
     report.looked_at["keys"] = looked_at
-    standing = await _standing(state, differing)
-    report.add(
-        finding
-        for each in standing
-        if (finding := rules.live_value(each.key, each.expected, each.kept.value)) is not None
+    findings = (
+        rules.live_value(each.key, each.expected, each.kept.value)
+        for each in await _standing(state, differing, patience)
     )
+    report.add(finding for finding in findings if finding is not None)
 
 
-async def _standing(state: LiveState, differing: list[Difference]) -> list[Difference]:
-    """Those that nobody touches, neither the key nor what it should be."""
+async def _standing(state: LiveState, differing: list[Difference], patience: float) -> list[Difference]:
+    """Those that differ for a while without being written: what the relay writes is right when it does."""
     begun = time.monotonic()
-    since = {each.key: (each, begun) for each in differing}
-    standing: dict[str, Difference] = {}
-    while since and (now := time.monotonic()) < begun + _LONGEST:
-        standing |= {key: each for key, (each, at) in since.items() if now - at >= _PATIENCE}
-        waiting = [key for key in since if key not in standing]
-        since = {}
-        ...
-    return list(standing.values())
+    watched = {each.key: each for each in differing}
+    while watched and time.monotonic() < begun + patience:
+        await asyncio.sleep(_LOOK_AGAIN)
+        still: list[Difference] = []
+        for some in batched(list(watched), live.CHUNK):
+            still += await live.compare(state.bucket, state.source, state.blocking, some)
+        watched = {each.key: each for each in still if each.kept.revision == watched[each.key].kept.revision}
+    return list(watched.values())

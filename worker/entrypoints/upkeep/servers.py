@@ -27,6 +27,10 @@ class Refusal(Exception):
     """The command does not do it; one line that says why, and what to do next."""
 
 
+class Misconfigured(Exception):
+    """A setting is none that can be used; the line names its variable."""
+
+
 def patient_engine(settings: Settings, *, size: int = 1) -> Engine:
     """Connections to the database for work on whole tables."""
     return unit_of_work.connect(settings.database_url, name="library-upkeep", size=size, patient=True)
@@ -39,10 +43,16 @@ def keyed_engine(settings: Settings) -> Engine:
 
 @asynccontextmanager
 async def nats_connection(settings: Settings) -> AsyncIterator[Client]:
-    """A connection to NATS that gives up after ten seconds of absence. Raises ``NoAnswerError``."""
-    client = await connection.connect(
-        settings.nats_url, within=_CONNECT_SECONDS, name="library-upkeep", **_RECONNECT
-    )
+    """A connection to NATS that gives up after ten seconds of absence.
+
+    Raises ``NoAnswerError`` or ``Misconfigured``.
+    """
+    try:
+        client = await connection.connect(
+            settings.nats_url, within=_CONNECT_SECONDS, name="library-upkeep", **_RECONNECT
+        )
+    except ValueError as error:
+        raise Misconfigured(f"LIBRARY_NATS_URL: {error}") from None
     try:
         yield client
     finally:
@@ -75,15 +85,18 @@ def in_thread(work: Callable[[], T]) -> Awaitable[T]:
 
 
 class Progress:
-    """Says on standard error how far something is, once it takes longer than a second."""
+    """Says on standard error how far something is, every second that it takes."""
 
     def __init__(self, command: str) -> None:
         self._command = command
-        self._said = time.monotonic()
+        self._doing = ""
+        self._said = 0.0
 
     def __call__(self, doing: str, done: int, of: int | None = None) -> None:
         """So much is done, of so much where that is known."""
         now = time.monotonic()
+        if doing != self._doing:
+            self._doing, self._said = doing, now
         if now - self._said >= _PROGRESS_SECONDS:
             self._said = now
             total = "" if of is None else f" of {of:,}"

@@ -1,0 +1,239 @@
+"""How the database is asked: what one request reads must not grow with the history."""
+
+import hashlib
+import json
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts import subjects
+from worker.store import facts, queries, unit_of_work
+from worker.store.facts import Wanted
+from worker.store.idempotency import OutcomeKey
+from worker.store.migrate import migrate
+from worker.store.outbox import Outbox
+from worker.store.queries import Which
+from worker.store.unit_of_work import Transaction
+
+
+class Explained(Transaction):
+    """Runs every statement under EXPLAIN ANALYZE as well, and keeps what the plans touch."""
+
+    def __init__(self, connection):
+        super().__init__(connection)
+        self.nodes = []
+
+    def execute(self, statement, parameters=None):
+        if not statement.startswith("EXPLAIN"):
+            ((plan,),) = super().execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+            self._walk(plan[0]["Plan"])
+        return super().execute(statement, parameters)
+
+    def _walk(self, node):
+        self.nodes.append(node)
+        for inner in node.get("Plans", ()):
+            self._walk(inner)
+
+    @property
+    def indexes(self):
+        return {node["Index Name"] for node in self.nodes if "Index Name" in node}
+
+    def most_read(self, table):
+        """The most rows that one scan of a table has looked at, those it threw away included."""
+        return max(
+            node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+            for node in self.nodes
+            if node.get("Relation Name") == table
+        )
+
+
+ENTITIES, DEPLOYMENTS_EACH = 110, 100
+
+
+_HISTORY = (
+    f"""
+    INSERT INTO entities
+    SELECT md5('e' || n)::uuid, 'e' || n, 'strategy', '1', NULL, NULL, '{{}}', '{{}}', 'deployed',
+        'registered', 'unknown', '[]', '[]', CASE WHEN n % 10 = 1 THEN ARRAY['e2'] ELSE '{{}}' END, 1, 200,
+        now(), 'x', '{{}}', now() + n * interval '1 s', now(), NULL
+    FROM generate_series(1, {ENTITIES}) n
+    """,
+    f"""
+    INSERT INTO deployments (deployment_id, entity_id, entity_name, version, environment, config_snapshot,
+        parameters_snapshot, status, deployed_at, deployed_by, deployment_method, health_checks,
+        validation_results, warnings, created_at, updated_at, activated_at, deactivated_at)
+    SELECT md5(n || '.' || d)::uuid, md5('e' || n)::uuid, 'e' || n, '1', 'staging', '{{}}', '{{}}',
+        CASE WHEN d = {DEPLOYMENTS_EACH} THEN 'active' ELSE 'inactive' END, now() + d * interval '1 s', 'x',
+        'nats', '[]', '{{}}', '[]', now(), now(), now() + d * interval '1 s',
+        CASE WHEN d < {DEPLOYMENTS_EACH} THEN now() + (d + 1) * interval '1 s' END
+    FROM generate_series(1, {ENTITIES}) n, generate_series(1, {DEPLOYMENTS_EACH}) d
+    """,
+    f"""
+    INSERT INTO events
+    SELECT gen_random_uuid(), entity_id, 1, '{subjects.event_type("deployment", "completed")}',
+        deployment_id::text, 'x', '{{}}', now()
+    FROM deployments
+    """,
+    f"""
+    INSERT INTO idempotency
+    SELECT 'anonymous', 'x', 'key' || n, '', NULL, '{{}}', now() + interval '1 day'
+    FROM generate_series(1, {ENTITIES * DEPLOYMENTS_EACH}) n
+    """,
+)
+
+
+@pytest.fixture(scope="module")
+def filled(system):
+    """A database with a history: each entity was deployed many times in one place."""
+    name = f"filled_{uuid4().hex}"
+    system.sql(f"CREATE DATABASE {name}")
+    url = urlunsplit(urlsplit(system.database_url)._replace(path=f"/{name}"))
+    owner = unit_of_work.connect(url, name="tests", size=1)
+    migrate(owner)
+    with unit_of_work.transaction(owner) as connection:
+        for statement in _HISTORY:
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
+    owner.dispose()
+    yield url
+    system.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def writing(filled):
+    """Connections as the worker's lane and its relay have them, whose plans are made once and kept."""
+    engine = unit_of_work.connect(filled, name="tests", size=1, by_key=True)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def reading(filled):
+    """Connections as the worker's readers have them."""
+    engine = unit_of_work.connect(filled, name="tests", size=1)
+    yield engine
+    engine.dispose()
+
+
+def identity(of: str) -> UUID:
+    """The id that the filled database gave ``of``."""
+    return UUID(hashlib.md5(of.encode()).hexdigest())
+
+
+def explained(engine, work):
+    with engine.connect() as connection:
+        transaction = Explained(connection)
+        work(transaction)
+        connection.rollback()
+    return transaction
+
+
+def test_a_batch_of_deploys_reads_what_is_active_and_not_the_history(writing):
+    places = [(identity(f"e{n}"), "staging") for n in range(1, 65)]
+    wanted = Wanted(
+        entity_ids=[entity for entity, _ in places],
+        places=places,
+        keys=[OutcomeKey("anonymous", "x", f"key{n}") for n in range(64)],
+        names=[f"e{n}" for n in range(64)],
+    )
+
+    seen = explained(writing, lambda transaction: facts.load(transaction, wanted, lock=True))
+
+    assert "one_active" in seen.indexes
+    assert "idempotency_pkey" in seen.indexes
+    assert seen.most_read("deployments") <= ENTITIES
+    assert seen.most_read("idempotency") <= 64
+
+
+def test_a_rollback_finds_its_target_without_reading_the_history(writing):
+    current = identity(f"5.{DEPLOYMENTS_EACH}")
+    wanted = Wanted(deployment_ids=[current], fallback_of=[current], dependents_of=[current])
+    found = []
+
+    seen = explained(
+        writing, lambda transaction: found.append(facts.load(transaction, wanted, lock=True).facts)
+    )
+
+    assert found[0].fallbacks == {current: identity(f"5.{DEPLOYMENTS_EACH - 1}")}
+    assert "rollback_targets" in seen.indexes
+    assert "one_active" in seen.indexes
+    assert seen.most_read("deployments") <= 5
+
+
+def test_dependents_are_found_by_their_index(writing):
+    needed = identity(f"2.{DEPLOYMENTS_EACH}")
+    wanted = Wanted(deployment_ids=[needed], dependents_of=[needed])
+    found = []
+
+    seen = explained(
+        writing, lambda transaction: found.append(facts.load(transaction, wanted, lock=True).facts)
+    )
+
+    assert len(found[0].dependents) == ENTITIES // 10 + 1
+    assert "entities_depending" in seen.indexes
+    assert seen.most_read("deployments") <= ENTITIES
+
+
+@pytest.mark.parametrize(
+    ("conditions", "index"),
+    [
+        ({"entity_id": identity("e5")}, "deployments_of_entity"),
+        ({"entity_id": identity("e5"), "environment": "staging"}, "deployments_of_entity"),
+        ({}, "deployments_newest"),
+    ],
+    ids=["of an entity", "of an entity in a place", "all"],
+)
+def test_a_page_reads_its_rows_by_an_index(reading, conditions, index):
+    which = Which(conditions=conditions, page_size=20)
+
+    seen = explained(reading, lambda transaction: queries.deployments(transaction, which))
+
+    assert index in seen.indexes
+
+
+def test_a_page_deep_in_the_list_reads_no_more_than_the_first(reading):
+    ((at, last),) = unit_of_work.read(
+        reading,
+        lambda transaction: transaction.execute(
+            "SELECT deployed_at, deployment_id FROM deployments ORDER BY 1 DESC, 2 DESC OFFSET 9000 LIMIT 1"
+        ),
+    )
+    cursor = queries._encoded(f"{at.isoformat()} {last}")
+    which = Which(conditions={}, page_size=20, cursor=cursor)
+
+    seen = explained(reading, lambda transaction: queries.deployments(transaction, which))
+
+    sorts = [node for node in seen.nodes if node["Node Type"] == "Limit" and node["Actual Rows"] <= 21]
+    assert sorts
+    assert all(inner["Actual Rows"] <= 21 for node in sorts for inner in node["Plans"])
+
+
+def test_large_totals_are_estimates_and_say_so(reading):
+    everything = unit_of_work.read(
+        reading, lambda transaction: queries.deployments(transaction, Which(conditions={}, page_size=1))
+    )
+    some = unit_of_work.read(
+        reading,
+        lambda transaction: queries.deployments(
+            transaction, Which(conditions={"entity_id": identity("e5")}, page_size=1)
+        ),
+    )
+
+    assert not everything.total_exact
+    assert everything.total == pytest.approx(ENTITIES * DEPLOYMENTS_EACH, rel=0.2)
+    assert (some.total, some.total_exact) == (DEPLOYMENTS_EACH, True)
+
+
+def test_live_configurations_are_looked_up_one_row_each(writing):
+    outbox = Outbox(writing)
+    try:
+        found = outbox.live([("staging", str(identity(f"e{n}"))) for n in range(1, 51)])
+    finally:
+        outbox.close()
+
+    assert len(found) == 50
+    assert all(json.loads(value)["sequence"] == "1" for _, value in found)

@@ -1,0 +1,123 @@
+"""The one writer of a stream: whole batches in order, refused where somebody else has written since."""
+
+from uuid import uuid4
+
+import pytest
+from nats.js.api import StorageType, StreamConfig
+
+from contracts import headers
+from tests.events import in_stream
+from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, InDoubt, Message, Refused, StreamWriter
+
+
+@pytest.fixture
+async def stream(connection):
+    """The name of a new stream, whose subjects begin with it."""
+    name = f"written-{uuid4().hex}"
+    await connection.jetstream().add_stream(
+        StreamConfig(name=name, subjects=[f"{name}.>"], storage=StorageType.FILE, allow_atomic=True)
+    )
+    yield name
+    await connection.jetstream().delete_stream(name)
+
+
+@pytest.fixture
+async def writer(connection, stream):
+    made = StreamWriter(connection, stream)
+    await made.synchronize()
+    return made
+
+
+def messages(stream, count, prefix="m"):
+    return [
+        Message(
+            f"{stream}.{number % 3}", f"{prefix}{number}".encode(), {headers.MESSAGE_ID: f"{prefix}{number}"}
+        )
+        for number in range(count)
+    ]
+
+
+async def bodies(connection, stream):
+    return [message.data.decode() for message in await in_stream(connection, stream=stream)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, MAX_MESSAGES])
+async def test_a_batch_is_stored_whole_and_in_order(connection, stream, writer, count):
+    await writer.publish(messages(stream, count))
+
+    assert await bodies(connection, stream) == [f"m{number}" for number in range(count)]
+
+
+async def test_one_batch_follows_the_other(connection, stream, writer):
+    for prefix, count in (("a", 5), ("b", 1), ("c", 200)):
+        await writer.publish(messages(stream, count, prefix))
+
+    stored = await in_stream(connection, stream=stream)
+    assert [message.data[:1] for message in stored] == [b"a"] * 5 + [b"b"] + [b"c"] * 200
+    assert [message.headers[headers.MESSAGE_ID] for message in stored[:2]] == ["a0", "a1"]
+    assert {message.subject for message in stored} == {f"{stream}.{number}" for number in range(3)}
+
+
+@pytest.mark.parametrize("count", [1, 50])
+async def test_a_stale_writer_is_refused_and_nothing_of_its_batch_is_stored(
+    connection, stream, writer, count
+):
+    stale = StreamWriter(connection, stream)
+    await stale.synchronize()
+    await writer.publish(messages(stream, 2, "new"))
+
+    with pytest.raises(Fenced):
+        await stale.publish(messages(stream, count, "stale"))
+    assert await bodies(connection, stream) == ["new0", "new1"]
+
+    await stale.synchronize()
+    await stale.publish(messages(stream, count, "again"))
+    with pytest.raises(Fenced):
+        await writer.publish(messages(stream, 1, "late"))
+    assert len(await bodies(connection, stream)) == 2 + count
+
+
+async def test_a_batch_with_a_known_id_is_refused_whole(connection, stream, writer):
+    await writer.publish(messages(stream, 2))
+
+    with pytest.raises(Refused):
+        await writer.publish([*messages(stream, 1, "new"), *messages(stream, 1)])
+
+    assert await bodies(connection, stream) == ["m0", "m1"]
+
+
+async def test_a_batch_that_nobody_answers_is_in_doubt(connection, writer, stream):
+    nowhere = [Message(f"{uuid4().hex}.x", b"", {}) for _ in range(2)]
+
+    with pytest.raises(InDoubt):
+        await writer.publish(nowhere)
+
+
+async def test_the_tail_names_the_last_messages(connection, stream, writer):
+    assert dict(await writer.tail(10)) == {}
+    await writer.publish(messages(stream, 600))
+    await writer.synchronize()
+
+    assert set(await writer.tail(3)) == {"m597", "m598", "m599"}
+    assert (await writer.tail(3))["m599"] == f"{stream}.2"
+    assert len(await writer.tail(MAX_MESSAGES)) == 600
+
+
+async def test_a_batch_that_was_stored_without_an_answer_is_found_in_the_tail(connection, stream, writer):
+    lost = StreamWriter(connection, stream)
+    await lost.synchronize()
+    await lost.publish(messages(stream, 40, "lost"))  # its writer dies here
+    successor = StreamWriter(connection, stream)
+    await successor.synchronize()
+
+    assert set(await successor.tail(MAX_MESSAGES)) == {f"lost{number}" for number in range(40)}
+
+
+async def test_the_tail_of_a_stream_that_was_emptied_is_empty(connection, stream, writer):
+    await writer.publish(messages(stream, 5))
+    await connection.jetstream().purge_stream(stream)
+    await writer.synchronize()
+
+    assert dict(await writer.tail(10)) == {}
+    await writer.publish(messages(stream, 2, "after"))
+    assert await bodies(connection, stream) == ["after0", "after1"]
