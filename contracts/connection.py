@@ -19,6 +19,24 @@ class NoAnswerError(ProblemError):
     """
 
 
+def sturdy(connection: Client) -> Client:
+    """The connection, no longer silenced for good by one message whose header block cannot be read.
+
+    nats-py 2.16 lets the exception end its reading; here such a message has no headers.
+    """
+    read = connection._process_headers  # noqa: SLF001 - the one place where it can be caught
+
+    async def read_or_none(block: bytes | None) -> dict[str, str] | None:
+        try:
+            return await read(block)
+        except Exception as error:  # noqa: BLE001 - whatever the bytes led to
+            _log.info("nats_headers_unreadable error=%s", type(error).__name__)
+            return None
+
+    connection._process_headers = read_or_none  # type: ignore[assignment, method-assign]  # noqa: SLF001
+    return connection
+
+
 async def connect(url: str, *, within: float = 5.0, name: str = "library-client", **options: Any) -> Client:
     """A connection that, once made, is sought again until it is closed, however long the server is away.
 
@@ -26,7 +44,7 @@ async def connect(url: str, *, within: float = 5.0, name: str = "library-client"
     seconds; ``options`` are further ones of ``nats.connect``, such as ``user_credentials`` or ``tls``.
     Raises ``NoAnswerError`` where no server lets us in, ``ValueError`` for what is no address.
     """
-    connection = Client()
+    connection = sturdy(Client())
     settings: dict[str, Any] = {
         "max_reconnect_attempts": -1,  # by default it gives up after two minutes, and subscribers sit deaf
         "reconnect_time_wait": 0.25,

@@ -31,6 +31,10 @@ class Dependency(Request):
     version: Annotated[Name, AfterValidator(_specifier)] | None = None
 
 
+Dependencies = Annotated[list[Dependency], Field(max_length=1000)]
+"""So many that a refusal which names every unmet one still fits into a reply."""
+
+
 class EntityCreate(Request):
     """A new entity."""
 
@@ -44,7 +48,7 @@ class EntityCreate(Request):
     status: Annotated[EntityStatus, null_means("registered")] = "registered"
     health_status: Annotated[HealthStatus, null_means("unknown")] = "unknown"
     tags: Annotated[list[NonEmpty], null_means([])] = Field(default_factory=list)
-    dependencies: Annotated[list[Dependency], null_means([])] = Field(default_factory=list)
+    dependencies: Annotated[Dependencies, null_means([])] = Field(default_factory=list)
 
 
 class EntityUpdate(Request):
@@ -62,7 +66,7 @@ class EntityUpdate(Request):
     status: EntityStatus | None = None
     health_status: HealthStatus | None = None
     tags: list[NonEmpty] | None = None
-    dependencies: list[Dependency] | None = None
+    dependencies: Dependencies | None = None
 
 
 class EntityGet(Request):

@@ -142,7 +142,10 @@ class System:
             if process.popen.poll() is None:
                 process.popen.terminate()
         for process in processes:
-            process.stop()
+            try:
+                process.stop()
+            except subprocess.TimeoutExpired:
+                process.stop(signal.SIGKILL)
         self.postgres.stop()
         self.nats.stop()
         os.close(self._log)

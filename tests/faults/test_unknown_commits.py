@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from tests.system import System
 from worker.store import unit_of_work
-from worker.store.unit_of_work import Transaction
+from worker.store.unit_of_work import OutcomeUnknown, Transaction
 
 _EVENT = """
 INSERT INTO events (event_id, type, subject, nats_subject, body, created_at)
@@ -97,6 +97,20 @@ def test_what_was_committed_is_not_run_again_though_the_answer_is_lost(system: S
 
     assert unit_of_work.run(engine, work) == 1
     assert work.written == 1
+
+
+def test_where_postgresql_stays_away_the_outcome_is_said_to_be_unknown(own_system: System):
+    own_system.postgres.start()
+    engine = unit_of_work.connect(own_system.database_url, name="tests", size=2)
+
+    def work(transaction: Transaction) -> None:
+        ((_, transaction.xid),) = transaction.execute(_MINE)
+        transaction.event_id = str(uuid4())
+        own_system.postgres.stop()
+
+    with pytest.raises(OutcomeUnknown):
+        unit_of_work.run(engine, work)
+    engine.dispose()
 
 
 def test_a_session_that_still_holds_the_transaction_is_ended_first(system: System, engine: Engine):

@@ -1,5 +1,6 @@
 """The dispatcher: commands in, answers out, every change through one lane of batches."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,11 +22,12 @@ from worker.operations import OPERATIONS
 from worker.store import unit_of_work
 from worker.store.changes import GuardFailed
 from worker.store.idempotency import KeyTaken
-from worker.store.unit_of_work import DatabaseUnavailable, UniqueViolation
+from worker.store.unit_of_work import DatabaseUnavailable, OutcomeUnknown, UniqueViolation
 
 log = structlog.get_logger()
 _TRIES_ALONE = 3
 _SOFTWARE_ERROR = 70
+_UNKNOWN = "The database went away before it said whether this is done; ask again with the same key."
 
 
 BUSY = ProblemError("busy", "Too many requests wait; try again a little later.")
@@ -116,13 +118,19 @@ class Dispatcher:
     def _read(self, command: Command[Any]) -> Answer:
         try:
             if command.operation == subjects.STATUS_GET:
-                return Answer(self._status())
+                return self._read_status(command)
             body = unit_of_work.read(
                 self._reads, lambda transaction: reading.answer(command, transaction, self._clock)
             )
         except Exception as error:  # noqa: BLE001 - every request is answered
             return _failure(command, error)
         return Answer(body)
+
+    def _read_status(self, command: Command[Any]) -> Answer:
+        """The status is told while the database is away, too; then nobody knows whether it is too late."""
+        with contextlib.suppress(DatabaseUnavailable):
+            unit_of_work.read(self._reads, lambda transaction: self._clock.require_time(command, transaction))
+        return Answer(self._status())
 
     def _answers(self, tickets: Sequence[Ticket]) -> Sequence[Answer | None]:
         """An answer for each: all in one transaction, or, where that fails, each in its own."""
@@ -180,7 +188,9 @@ def _failure(command: Command[Any], error: Exception) -> Answer:
     if isinstance(error, ProblemError):
         return Answer.of_problem(error, command.request_id)
     problem = ProblemError("internal_error", "Something went wrong; the log has it under the request's id.")
-    if isinstance(error, DatabaseUnavailable):
+    if isinstance(error, OutcomeUnknown):
+        problem = ProblemError("unavailable", _UNKNOWN)
+    elif isinstance(error, DatabaseUnavailable):
         problem = ProblemError("unavailable", "The database is away; try again a little later.")
     elif isinstance(error, UniqueViolation) and error.constraint == "entity_name_taken":
         problem = EntityNameTaken(getattr(command.request, "name", ""))

@@ -41,11 +41,15 @@ class DatabaseClock:
             known = self._known = facts.clock(transaction), moment
         return known[0] + timedelta(seconds=moment - known[1])
 
+    def require_time(self, command: Command[Any], transaction: Transaction) -> None:
+        """Raise ``DeadlineExceeded`` for a command whose caller waits no longer."""
+        if command.deadline is not None and self.now(transaction) > command.deadline:
+            raise DeadlineExceeded
+
 
 def answer(command: Command[Any], transaction: Transaction, clock: DatabaseClock) -> bytes:
     """The body that answers. Raises ``ProblemError``."""
-    if command.deadline is not None and clock.now(transaction) > command.deadline:
-        raise DeadlineExceeded
+    clock.require_time(command, transaction)
     return READS[command.operation](command, transaction)
 
 

@@ -199,7 +199,8 @@ class Relay:
 
     async def _wait(self, seconds: float) -> bool:
         try:
-            await asyncio.wait_for(self._committed.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for may swallow a cancellation
+                await self._committed.wait()
         except TimeoutError:
             return False
         return True

@@ -32,6 +32,10 @@ class DatabaseUnavailable(Exception):
     """PostgreSQL cannot be reached, or went away in the middle."""
 
 
+class OutcomeUnknown(DatabaseUnavailable):
+    """PostgreSQL went away at a commit, and has not come back to say whether it was done."""
+
+
 class UniqueViolation(Exception):
     """A unique index said no; ``constraint`` is its name."""
 
@@ -184,7 +188,7 @@ def _committed(engine: Engine, lost: Transaction, error: DBAPIError) -> bool:
         except (DBAPIError, PoolTimeout):
             pass
         time.sleep(0.05)
-    raise DatabaseUnavailable("the outcome of a commit is not known") from error
+    raise OutcomeUnknown from error
 
 
 def _is_over(connection: Connection, xid: str) -> bool:

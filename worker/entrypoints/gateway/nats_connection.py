@@ -18,6 +18,7 @@ from nats.errors import (
 )
 from nats.errors import TimeoutError as NoReplyError
 
+from contracts.connection import sturdy
 from contracts.problems import ProblemError
 
 _FIRST_CONNECTION = 1.0
@@ -106,7 +107,7 @@ class NatsConnection:
         async def on_closed() -> None:
             closed.set()
 
-        client = Client()
+        client = sturdy(Client())
         await client.connect(
             servers=self._url.split(","),
             name="library-gateway",

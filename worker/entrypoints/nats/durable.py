@@ -104,7 +104,8 @@ class DurableCommands:
         """Keep it a while and submit it again; where the worker stops, another may have it."""
         await message.in_progress()
         try:
-            await asyncio.wait_for(self._stopping.wait(), _HOLD_SECONDS)
+            async with asyncio.timeout(_HOLD_SECONDS):
+                await self._stopping.wait()
             await message.nak()
         except TimeoutError:
             self._submit(Ticket(command, lambda command, answer: self._settle(message, command, answer)))

@@ -15,6 +15,7 @@ from faststream import FastStream
 from faststream.nats.subscriber.usecases.core_subscriber import CoreSubscriber
 from nats.aio.client import Client
 
+from contracts.connection import sturdy
 from contracts.endpoints import ENDPOINTS
 from contracts.ids import new_id
 from worker import bootstrap
@@ -82,8 +83,9 @@ class Worker:
             self.engines.dispose()
 
     async def _before_subscribing(self) -> None:
-        self._relay_connection = await nats.connect(
-            self.settings.nats_url.split(","), **self.relay_connectivity.options()
+        sturdy(await self.broker.connect())
+        self._relay_connection = sturdy(
+            await nats.connect(self.settings.nats_url.split(","), **self.relay_connectivity.options())
         )
         self.relay = bootstrap.make_relay(self.engines, self._relay_connection)
         loop = asyncio.get_running_loop()
@@ -139,11 +141,17 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_EVENTS_SECONDS):
                 await self.relay.caught_up()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._cancel_tasks()
         await asyncio.to_thread(self.dispatcher.close)
         await self._relay_connection.close()
+
+    async def _cancel_tasks(self) -> None:
+        """Cancel until all have ended: ``asyncio.wait_for``, in nats-py, may swallow a cancellation."""
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=0.2)
 
     def _end(self) -> None:
         """End a process that a server's absence keeps from stopping: what was answered is committed."""
