@@ -159,15 +159,15 @@ def rejected(
 
 
 def _body(body: bytes) -> orjson.Fragment | str:
-    """A command's body as it came if it is JSON, else its beginning as text."""
-    if len(body) <= MAX_BODY_BYTES:
+    """A command's body as it came if PostgreSQL, too, takes it for JSON; else its beginning as text."""
+    if len(body) <= MAX_BODY_BYTES and b"\\u0000" not in body:
         try:
             from_json(body, allow_inf_nan=False)
         except ValueError:
             pass
         else:
             return orjson.Fragment(body)
-    return body[:_SHOWN_BYTES].decode(errors="replace")
+    return body[:_SHOWN_BYTES].decode(errors="replace").replace("\x00", "\ufffd")
 
 
 def _envelope(event_id: UUID, event_type: str, about: str, now: datetime, request_id: str) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from tests.faults.load import CALLERS
 from tests.faults.plant import Plant
 from tests.faults.trial import trial
 
-SECONDS = 3.0
+SECONDS = 2.0
 LONGER = {
-    "worker-stopped": 6.0,
-    "nats-away": 5.0,
-    "stream-leader": 5.0,
-    "everything": 4.0,
-    "postgres-silent": 6.0,
+    "worker-stopped": 5.0,
+    "nats-away": 4.0,
+    "stream-leader": 4.0,
+    "everything": 3.0,
+    "postgres-cut": 3.0,
+    "postgres-silent": 5.0,
+    "nats-cut": 3.0,
     "nats-silent": 5.0,
 }
 SERVED = CALLERS

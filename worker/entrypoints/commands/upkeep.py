@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -72,7 +73,6 @@ def backup(
     Everything may go on meanwhile. The file holds all configurations and is its owner's alone. Stream and
     live state follow from the database and are not in it.
     """
-    from worker import bootstrap  # noqa: PLC0415
     from worker.entrypoints.upkeep.backup import back_up  # noqa: PLC0415
     from worker.entrypoints.upkeep.servers import Progress  # noqa: PLC0415
 
@@ -80,7 +80,7 @@ def backup(
     manifest = _guarded(
         "backup",
         lambda: back_up(
-            settings, file, release=bootstrap.VERSION, replace=force, progress=Progress("backup")
+            settings, file, release=version("library-worker"), replace=force, progress=Progress("backup")
         ),
     )
     if as_json or context.obj.json:

@@ -1,0 +1,71 @@
+"""docs/operations.md says nothing that does not run: ``sh`` beside a worker, ``sh stopped`` without one."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from contracts import subjects
+from tests.upkeep import checked, connected, published
+from worker.domain import audit
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w[\w ]*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+FINDINGS = re.compile(
+    r'"((?:\w+_twice|status_differs|sequence_\w+|entity_missing|event_\w+|outbox_\w+|key_\w+))"'
+)
+
+
+async def lose(connection):
+    """What a NATS without its storage has lost."""
+    for stream in (subjects.EVENTS_STREAM, subjects.bucket_stream(subjects.ACTIVE_BUCKET)):
+        await connection.jetstream().delete_stream(stream)
+
+
+async def test_its_commands_run_in_their_order_and_help(own_system, tmp_path):
+    own_system.start_servers()
+    own_system.start_worker().wait_for_line("live_state_compared")
+    told = ""
+    async with connected(own_system) as caller:
+        entity = await caller.create()
+        await caller.rollback([await caller.deploy(entity) for _ in range(2)][-1])
+        await published(own_system)
+        for kind, code in BLOCKS:
+            runs = own_system.workers[-1].popen.poll() is None
+            if kind == "sh" and not runs:
+                own_system.start_worker().wait_for_line("live_state_compared")
+            elif kind == "sh stopped" and runs:
+                own_system.workers[-1].stop()
+            if code == "library migrate\n":
+                await lose(caller.connection)
+            told += run(own_system, tmp_path, code)
+
+    assert told.count("everything agrees: 1 entities, 2 deployments, 6 events, 1 keys") == 2
+    assert "manifest.json" in told
+    assert (tmp_path / "check.json").read_text().startswith('{\n  "holds": true')
+    assert "6 events published; 1 keys" in told
+    assert (await checked(own_system)).findings == []
+
+
+def run(system, folder, code):
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", code],
+        cwd=folder,
+        env={**system.environment, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_every_difference_there_is_stands_in_its_table():
+    named = set(re.findall(r"`(\w+)`", PAGE.partition("| line |")[2].partition("## Back up")[0]))
+    written = Path(audit.__file__).read_text(encoding="utf-8")
+    there = {*FINDINGS.findall(written), "active_twice", "deploying_twice"}
+    assert len(there) > 10
+    assert there <= named
