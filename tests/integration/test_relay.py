@@ -143,7 +143,7 @@ async def test_what_was_written_while_nats_was_away_is_announced_once_it_is_back
     own_system.nats.start()
     async with connected(own_system) as connection:
         await assert_the_stream_is_the_log(own_system, connection)
-        await assert_the_live_state_is_the_database(own_system, connection)
+        await assert_the_live_state_is_the_database(own_system, connection, within=15)
     assert own_system.sql("SELECT count(*) FROM deployments") == [(300,)]
     engine.dispose()
 
