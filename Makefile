@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install up demo test check bench faults documents lock clean
+.PHONY: help install up demo test check bench flood faults documents lock clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -40,6 +40,9 @@ check: $(STAMP) ## Check style, types, layers, and that generated documents are 
 
 bench: $(STAMP) ## Measure what a deploy costs on this machine.
 	@exec $(BIN)/python -m benchmarks.bench $(ARGS)
+
+flood: $(STAMP) ## Send it as much as this machine can, for a minute, and count the answers.
+	@exec $(BIN)/python -m benchmarks.flood $(ARGS)
 
 faults: $(STAMP) ## Break every part of it under load, and count what is lost, doubled or out of order.
 	@exec $(BIN)/python -m tests.faults $(ARGS)

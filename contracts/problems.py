@@ -85,7 +85,7 @@ NO_OUTCOMES: frozenset[Code] = frozenset(
 
 _IN_A_LINE = 5
 
-RETRY_AFTER_SECONDS: Mapping[Code, int] = {"busy": 1, "unavailable": 2}
+RETRY_AFTER_SECONDS: Mapping[Code, int] = {"busy": 1, "unavailable": 1}
 
 
 class FieldError(BaseModel):

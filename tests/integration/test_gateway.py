@@ -381,7 +381,7 @@ async def test_where_no_worker_is_the_refusal_is_immediate_and_says_when_to_ask_
     response = await gateway.get(ENTITY, headers={headers.IDEMPOTENCY_KEY: "k"})
     assert time.monotonic() - asked_at < 2
     assert is_problem(response, "unavailable", 503)["request_id"] == "k"
-    assert response.headers[headers.RETRY_AFTER] == "2"
+    assert response.headers[headers.RETRY_AFTER] == "1"
 
 
 async def test_where_no_worker_answers_in_time_the_outcome_is_unknown(server, peer):
@@ -406,7 +406,7 @@ async def test_without_nats_it_starts_refuses_and_serves_as_soon_as_nats_is_ther
         assert (await gateway.get("/health/ready")).status_code == 503
         response = await gateway.get(ENTITY)
         is_problem(response, "unavailable", 503)
-        assert response.headers[headers.RETRY_AFTER] == "2"
+        assert response.headers[headers.RETRY_AFTER] == "1"
         known = (await gateway.get("/health/detailed")).json()
         assert known["nats"] == {"status": "down"}
         assert {part["status"] for part in (known["database"], known["worker"], known["outbox"])} == {

@@ -69,6 +69,8 @@ async def test_an_entitys_events_stand_in_the_stream_as_they_stand_in_the_log(sy
             for message in stored
         ] == logged
         assert {message.headers[headers.CONTENT_TYPE] for message in stored} == {headers.CLOUDEVENT_JSON}
+    await assert_the_stream_is_the_log(system, connection)
+    await assert_the_live_state_is_the_database(system, connection)
 
 
 async def test_an_event_is_seen_at_once_by_who_watches(caller, connection):

@@ -75,7 +75,8 @@ def configurations(*, max_age_days: int, replicas: int) -> Sequence[StreamConfig
 async def ensure(jetstream: JetStreamContext, *, max_age_days: int, replicas: int) -> list[str]:
     """Make what is missing; what is there keeps its settings, save those that the relay cannot do without.
 
-    Returns what was done, a line each.
+    A duplicate window below a second is what a restore that was killed left behind. Returns what was done, a
+    line each.
     """
     done: list[str] = []
     for wanted in configurations(max_age_days=max_age_days, replicas=replicas):
@@ -87,7 +88,9 @@ async def ensure(jetstream: JetStreamContext, *, max_age_days: int, replicas: in
             done.append(f"stream {wanted.name} made")
             continue
         needed = replace(there, allow_atomic=True, allow_direct=True)
+        if (there.duplicate_window or 0) < 1:
+            needed = replace(needed, duplicate_window=wanted.duplicate_window)
         if needed != there:
             await jetstream.update_stream(needed)
-            done.append(f"stream {wanted.name} now takes atomic batches and direct gets")
+            done.append(f"stream {wanted.name} now has the settings that the relay needs")
     return done

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from contracts import subjects
 from contracts.values import timestamp
 from worker.domain.changes import WaitingEvent
+from worker.store import unit_of_work
 from worker.store.unit_of_work import DatabaseUnavailable, Transaction
 
 _LEADER_LOCK = 7_236_501_945
@@ -127,9 +128,10 @@ class Outbox:
 
     def _execute(self, statement: str, **parameters: Any) -> list[Any]:
         try:
-            if parameters:
-                return self._statements.prepared(statement, parameters)
-            return self._statements.execute(statement)
+            with unit_of_work.watched(self._connection):
+                if parameters:
+                    return self._statements.prepared(statement, parameters)
+                return self._statements.execute(statement)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseUnavailable("the relay's connection is gone") from error

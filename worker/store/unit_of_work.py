@@ -4,13 +4,15 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from worker.store.silence import SilenceWatch
 
 _RETRIED = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _AWAY = ("08", "57", "53")  # connection, operator intervention (shutdown), insufficient resources
@@ -19,6 +21,7 @@ _UNIQUE = "23505"
 _NUMBER_OF_THE_FUTURE = "22023"  # invalid_parameter_value
 _TRIES = 6
 _IN_DOUBT_SECONDS = 2.0
+_SOON_SECONDS = 1.0
 
 _END_SESSION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = %(xid)s::xid8::xid"
 _WRITTEN = "SELECT EXISTS (SELECT 1 FROM events WHERE event_id = %(event_id)s::uuid)"
@@ -102,7 +105,7 @@ def connect(url: str, *, name: str, size: int, by_key: bool = False, patient: bo
     tables: statements take as long as they need, and a server that pauses is not taken for dead.
     """
     options = _SESSION + ("" if patient else _LIMITS) + (_BY_KEY if by_key else "")
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         url.replace("postgresql://", "postgresql+psycopg2://", 1),
         pool_size=size,
         max_overflow=0,
@@ -115,6 +118,24 @@ def connect(url: str, *, name: str, size: int, by_key: bool = False, patient: bo
             "options": options,
         },
     )
+    if not patient:
+        engine.update_execution_options(silence=SilenceWatch())
+    return engine
+
+
+def watched(connection: Connection) -> AbstractContextManager[None]:
+    """While this is entered, the connection is shut if PostgreSQL falls silent."""
+    watch: SilenceWatch | None = connection.get_execution_options().get("silence")
+    return watch.over(connection) if watch else nullcontext()
+
+
+@contextmanager
+def _session(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection, watched(connection):
+        try:
+            yield connection
+        finally:
+            connection.close()  # within the watch: it may have to roll back
 
 
 @contextmanager
@@ -131,11 +152,12 @@ def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
     Serialization failures, deadlocks, stale facts and connections that died before the commit are tried again
     as a whole. Raises ``DatabaseUnavailable``, ``UniqueViolation``, or what ``work`` raised.
     """
+    began = time.monotonic()
     for attempt in range(_TRIES):
         try:
             return _once(engine, work)
         except (DBAPIError, PoolTimeout) as error:
-            if attempt + 1 == _TRIES or not _worth_another_try(error, attempt):
+            if attempt + 1 == _TRIES or not _worth_another_try(error, attempt, began):
                 raise _translated(error) from None
         except StaleFacts:
             if attempt + 1 == _TRIES:
@@ -146,27 +168,31 @@ def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
 
 def read(engine: Engine, work: Callable[[Transaction], T]) -> T:
     """What ``work`` gives on one consistent snapshot; nothing is written. Raises ``DatabaseUnavailable``."""
+    began = time.monotonic()
     for attempt in (0, 1):
         try:
-            with engine.connect() as connection:
+            with _session(engine) as connection:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
                 return work(Transaction(connection))
         except (DBAPIError, PoolTimeout) as error:
-            if attempt or not _worth_another_try(error, 0):
+            if attempt or not _worth_another_try(error, 0, began):
                 raise _translated(error) from None
     raise AssertionError("unreachable")
 
 
 def _once(engine: Engine, work: Callable[[Transaction], T]) -> T:
-    with engine.connect() as connection:
+    with _session(engine) as connection:
         under_way = Transaction(connection)
         result = work(under_way)
         try:
             connection.commit()
         except (OperationalError, InterfaceError) as error:
-            if not _committed(engine, under_way, error):
-                raise
-        return result
+            lost = error
+        else:
+            return result
+    if not _committed(engine, under_way, lost):
+        raise lost
+    return result
 
 
 def _committed(engine: Engine, lost: Transaction, error: DBAPIError) -> bool:
@@ -180,7 +206,7 @@ def _committed(engine: Engine, lost: Transaction, error: DBAPIError) -> bool:
     until = time.monotonic() + _IN_DOUBT_SECONDS
     while time.monotonic() < until:
         try:
-            with engine.connect() as connection:
+            with _session(engine) as connection:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
                 if _is_over(connection, lost.xid):
                     found = connection.exec_driver_sql(_WRITTEN, {"event_id": lost.event_id}).scalar_one()
@@ -204,12 +230,12 @@ def _is_over(connection: Connection, xid: str) -> bool:
     return status != "in progress"
 
 
-def _worth_another_try(error: DBAPIError | PoolTimeout, attempt: int) -> bool:
+def _worth_another_try(error: DBAPIError | PoolTimeout, attempt: int, began: float) -> bool:
     if isinstance(error, PoolTimeout):
         return False
     if _code(error) in _RETRIED:
         return True
-    return error.connection_invalidated and attempt == 0
+    return error.connection_invalidated and attempt == 0 and time.monotonic() - began < _SOON_SECONDS
 
 
 def _translated(error: DBAPIError | PoolTimeout) -> Exception:
