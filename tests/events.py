@@ -72,8 +72,8 @@ async def assert_the_stream_is_the_log(system: System, connection: Client) -> No
     ids = [(message.headers or {})[headers.MESSAGE_ID] for message in stored]
     assert len(ids) == len(set(ids)), "an event was published twice"
     stray = {event_id: message.subject for message, event_id in zip(stored, ids, strict=True)}
-    assert not [event for event in stray.items() if event[0] not in logged], "what no log has was published"
-    assert not [logged[event_id] for event_id in logged if event_id not in stray], "an event was not published"
+    assert [subject for event_id, subject in stray.items() if event_id not in logged] == []
+    assert [logged[event_id] for event_id in logged if event_id not in stray] == []
     sequences: dict[str, list[int]] = {}
     for message, event_id in zip(stored, ids, strict=True):
         subject, body, entity_id = logged[event_id]
