@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install up demo test check bench flood faults documents lock clean
+.PHONY: help install up demo test check bench growth soak flood faults documents lock clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -38,8 +38,14 @@ check: $(STAMP) ## Check style, types, layers, and that generated documents are 
 	$(BIN)/python docs/lifecycle.py --check
 	$(BIN)/python docs/tables.py --check
 
-bench: $(STAMP) ## Measure what a deploy costs on this machine.
+bench: $(STAMP) ## Measure what a deploy costs, beside others on this machine; first look: ARGS=--quick.
 	@exec $(BIN)/python -m benchmarks.bench $(ARGS)
+
+growth: $(STAMP) ## Measure each request on a million deployments and on a thousand; takes ten minutes.
+	@exec $(BIN)/python -m benchmarks.growth $(ARGS)
+
+soak: $(STAMP) ## Deploy at full load for ten minutes: does the rate fall, do tables swell?
+	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
 
 flood: $(STAMP) ## Send it as much as this machine can, for a minute, and count the answers.
 	@exec $(BIN)/python -m benchmarks.flood $(ARGS)

@@ -4,27 +4,20 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import nats
 from nats.aio.client import Client
 
+from benchmarks.measures import Figures, Run
 from contracts import subjects
 
 ENTITIES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Rate a second, and latencies in milliseconds."""
-
-    rate: float
-    p50: float
-    p99: float
-
-    def __str__(self) -> str:
-        return f"{self.rate:8.0f}/s   p50 {self.p50:7.2f} ms   p99 {self.p99:7.2f} ms"
+CALLERS = (1, 16, 64, 256)
+ENVIRONMENT = "staging"
+CONFIG: dict[str, Any] = {"symbols": ["EURUSD", "GBPUSD"], "window": 20, "threshold": 0.5}
+PARAMETERS: dict[str, Any] = {"risk": 0.01, "size": 1000}
 
 
 async def ask(client: Client, subject: str, body: dict[str, object]) -> dict[str, object]:
@@ -41,16 +34,33 @@ async def make_entities(client: Client, count: int = ENTITIES) -> list[str]:
 
     async def make(number: int) -> str:
         async with limit:
-            body = {
+            body: dict[str, object] = {
                 "name": f"bench-{number}",
                 "type": "strategy",
                 "version": "1.0.0",
-                "config": {"symbols": ["EURUSD", "GBPUSD"], "window": 20, "threshold": 0.5},
-                "parameters": {"risk": 0.01, "size": 1000},
+                "config": CONFIG,
+                "parameters": PARAMETERS,
             }
             return str((await ask(client, subjects.ENTITY_CREATE, body))["entity_id"])
 
     return list(await asyncio.gather(*map(make, range(count))))
+
+
+async def loop(call: Callable[[], Awaitable[None]], *, callers: int, seconds: float) -> Run:
+    """So many callers, each calling again as soon as its call is over, for so long."""
+    latencies: list[float] = []
+    started = time.perf_counter()
+    until = started + seconds
+
+    async def caller() -> None:
+        while (asked := time.perf_counter()) < until:
+            await call()
+            latencies.append(time.perf_counter() - asked)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(caller())
+    return Run(latencies, time.perf_counter() - started)
 
 
 async def closed_loop(
@@ -62,25 +72,13 @@ async def closed_loop(
     callers: int,
     seconds: float,
 ) -> Figures:
-    """So many callers for so long."""
-    latencies: list[float] = []
-    until = time.perf_counter() + seconds
+    """Requests over NATS from so many callers, for so long; each answer is checked."""
 
     async def call() -> None:
-        while (asked := time.perf_counter()) < until:
-            answer = await ask(client, subject, body())
-            latencies.append(time.perf_counter() - asked)
-            assert check(answer), answer
+        answer = await ask(client, subject, body())
+        assert check(answer), answer
 
-    started = time.perf_counter()
-    await asyncio.gather(*(call() for _ in range(callers)))
-    elapsed = time.perf_counter() - started
-    latencies.sort()
-    return Figures(
-        len(latencies) / elapsed,
-        latencies[len(latencies) // 2] * 1000,
-        latencies[int(len(latencies) * 0.99)] * 1000,
-    )
+    return (await loop(call, callers=callers, seconds=seconds)).figures
 
 
 async def connect(url: str) -> Client:
@@ -90,8 +88,9 @@ async def connect(url: str) -> Client:
 
 def deploy_body(entities: list[str]) -> Callable[[], dict[str, object]]:
     """Deploy requests for random entities to staging."""
-    return lambda: {
-        "entity_id": random.choice(entities),
-        "environment": "staging",
-        "deployed_by": "bench",
-    }
+    return lambda: deploy_request(random.choice(entities))
+
+
+def deploy_request(entity: str) -> dict[str, Any]:
+    """A request to deploy the entity to staging."""
+    return {"entity_id": entity, "environment": ENVIRONMENT, "deployed_by": "bench"}

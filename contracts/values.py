@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -16,7 +17,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     StringConstraints,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
 
 from contracts.limits import MAX_DEPTH, MAX_DETAILS_BYTES, MAX_DOCUMENT_BYTES
 
@@ -64,10 +65,11 @@ def _inspect(value: Any, level: int) -> None:
 
 
 def compact(document: Any) -> str:
-    """A document as compact JSON, characters unescaped: the form that sizes are measured in."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """A document as compact JSON, characters unescaped, integers of any size."""
+    return to_json(document).decode()
 
 
+@lru_cache(4096)  # a record's times are written many times over: with each reply, row and event
 def timestamp(at: datetime | None) -> str | None:
     """RFC 3339 with microseconds and a ``Z``, of an aware time that is in UTC."""
     return None if at is None else at.isoformat(timespec="microseconds")[:26] + "Z"

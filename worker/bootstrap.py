@@ -1,6 +1,6 @@
 """The only place that wires things together: settings to engines, dispatcher and relay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -15,7 +15,9 @@ from worker.messaging import streams
 from worker.messaging.relay import Relay
 from worker.settings import Settings
 from worker.store import unit_of_work
+from worker.store.changes import EventRow
 from worker.store.outbox import Outbox
+from worker.store.recent import RecentEvents
 
 VERSION = version("library-worker")
 
@@ -42,9 +44,9 @@ def make_engines(settings: Settings) -> Engines:
     """The pools of a worker. They connect at first use."""
     url = settings.database_url
     return Engines(
-        writes=unit_of_work.connect(url, name="library-worker", size=2, by_key=True),
-        reads=unit_of_work.connect(url, name="library-reads", size=settings.readers),
-        relay=unit_of_work.connect(url, name="library-relay", size=1, by_key=True),
+        writes=unit_of_work.connect(url, name="library-worker", size=2, autocommit=True, by_key=True),
+        reads=unit_of_work.connect(url, name="library-reads", size=settings.readers, autocommit=True),
+        relay=unit_of_work.connect(url, name="library-relay", size=1, autocommit=True, by_key=True),
     )
 
 
@@ -53,16 +55,25 @@ def make_dispatcher(
     engines: Engines,
     *,
     sink: Sink,
+    recent: RecentEvents,
     committed: Callable[[], None],
     figures: tuple[Figures, Figures, Figures],
 ) -> Dispatcher:
-    """The dispatcher; ``figures`` give the state of NATS, worker and relay."""
+    """The dispatcher; ``figures`` give the state of NATS, worker and relay.
+
+    What it writes is handed to the relay through ``recent``, and ``committed`` is called.
+    """
+
+    def announce(events: Sequence[EventRow]) -> None:
+        recent.keep(events)
+        committed()
+
     of_nats, of_worker, of_relay = figures
     return Dispatcher(
         writes=engines.writes,
         reads=engines.reads,
         sink=sink,
-        committed=committed,
+        committed=announce,
         status=lambda: status(engines.reads, nats=of_nats, worker=of_worker, relay=of_relay),
         batch_size=settings.batch_size,
         queue_size=settings.queue_size,
@@ -70,9 +81,9 @@ def make_dispatcher(
     )
 
 
-def make_relay(engines: Engines, connection: Client) -> Relay:
+def make_relay(engines: Engines, connection: Client, recent: RecentEvents) -> Relay:
     """The relay, on a connection to NATS of its own."""
-    return Relay(connection, lambda: Outbox(engines.relay))
+    return Relay(connection, lambda: Outbox(engines.relay, recent))
 
 
 async def require_nats(settings: Settings) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 
 from tests.system import System
 from worker.store import unit_of_work
-from worker.store.unit_of_work import OutcomeUnknown, Transaction
+from worker.store.transaction import Transaction
+from worker.store.unit_of_work import OutcomeUnknown
 
 _EVENT = """
 INSERT INTO events (event_id, type, subject, nats_subject, body, created_at)

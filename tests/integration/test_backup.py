@@ -25,7 +25,8 @@ from worker.store import backup, migrate, restore, schema, unit_of_work
 from worker.store.backup_file import BackupReader, BackupUnusable, BackupWriter, new_file
 from worker.store.stream_copy import StreamCopy
 from worker.store.tables import metadata
-from worker.store.unit_of_work import Transaction, transaction
+from worker.store.transaction import Transaction
+from worker.store.unit_of_work import transaction
 
 KEY = "release-7"
 AN_OLD_ENTITY = """

@@ -14,7 +14,7 @@ from worker.store.idempotency import OutcomeKey
 from worker.store.migrate import migrate
 from worker.store.outbox import Outbox
 from worker.store.queries import Which
-from worker.store.unit_of_work import Transaction
+from worker.store.transaction import Transaction
 
 
 class Explained(Transaction):

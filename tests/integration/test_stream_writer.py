@@ -41,7 +41,7 @@ async def bodies(connection, stream):
     return [message.data.decode() for message in await in_stream(connection, stream=stream)]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, MAX_MESSAGES])
+@pytest.mark.parametrize("count", [1, 2, 12, 13, MAX_MESSAGES])
 async def test_a_batch_is_stored_whole_and_in_order(connection, stream, writer, count):
     await writer.publish(messages(stream, count))
 
@@ -81,9 +81,23 @@ async def test_a_batch_with_a_known_id_is_refused_whole(connection, stream, writ
     await writer.publish(messages(stream, 2))
 
     with pytest.raises(Refused):
-        await writer.publish([*messages(stream, 1, "new"), *messages(stream, 1)])
+        await writer.publish([*messages(stream, 20, "new"), *messages(stream, 1)])
 
     assert await bodies(connection, stream) == ["m0", "m1"]
+
+
+async def test_of_a_few_messages_none_is_stored_without_those_before_it(connection, stream, writer):
+    await writer.publish(messages(stream, 2))
+
+    with pytest.raises((Refused, Fenced)):
+        await writer.publish(
+            [*messages(stream, 1, "new"), *messages(stream, 1), *messages(stream, 2, "behind")]
+        )
+
+    assert await bodies(connection, stream) == ["m0", "m1", "new0"]
+    await writer.synchronize()
+    await writer.publish(messages(stream, 1, "next"))
+    assert await bodies(connection, stream) == ["m0", "m1", "new0", "next0"]
 
 
 async def test_a_batch_that_nobody_answers_is_in_doubt(connection, writer, stream):

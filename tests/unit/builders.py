@@ -59,7 +59,7 @@ def an_entity(name: str = "invoices", **fields: Any) -> Entity:
         updated_at=LONG_AGO,
         deleted_at=None,
     )
-    return replace(ordinary, **fields)
+    return ordinary._replace(**fields)
 
 
 def a_deployment(entity: Entity, **fields: Any) -> Deployment:
@@ -93,7 +93,7 @@ def a_deployment(entity: Entity, **fields: Any) -> Deployment:
         activated_at=LONG_AGO,
         deactivated_at=None,
     )
-    return replace(ordinary, **fields)
+    return ordinary._replace(**fields)
 
 
 def a_former(entity: Entity, **fields: Any) -> Deployment:
@@ -109,7 +109,7 @@ def deployed(entity: Entity, **fields: Any) -> Entity:
         "deployed_by": "dave",
         "deployment_config": entity.config,
     }
-    return replace(entity, **{**activation, **fields})
+    return entity._replace(**{**activation, **fields})
 
 
 def an_environment(environment: str = "staging", **settings: Any) -> Environment:
@@ -123,7 +123,7 @@ def an_environment(environment: str = "staging", **settings: Any) -> Environment
         concurrency="reject",
         require_status=("registered", "validated", "deployed", "active"),
     )
-    return replace(ordinary, **settings)
+    return ordinary._replace(**settings)
 
 
 def facts_of(
@@ -203,4 +203,4 @@ def _identity(record: Entity | Deployment | Environment) -> tuple[type, Any]:
 
 def changed_fields(before: Any, after: Any) -> set[str]:
     """The fields in which two records differ."""
-    return {name for name in type(before).__slots__ if getattr(before, name) != getattr(after, name)}
+    return {name for name in before._fields if getattr(before, name) != getattr(after, name)}

@@ -1,17 +1,20 @@
 import pytest
 
 from contracts import subjects
-from tests.unit.builders import a_command, a_deploy, an_entity, an_environment, decided, facts_of
+from tests.unit.builders import (
+    a_command,
+    a_deploy,
+    an_entity,
+    an_environment,
+    changed_fields,
+    decided,
+    facts_of,
+)
 from worker.domain.errors import Refusal
-from worker.domain.facts import Environment
 
 
 def setting(**body):
     return a_command(subjects.ENVIRONMENT_SET, **{"environment": "staging", **body})
-
-
-def changed_settings(before: Environment, after: Environment):
-    return {name for name in Environment.__slots__ if getattr(before, name) != getattr(after, name)}
 
 
 @pytest.mark.parametrize(
@@ -28,14 +31,14 @@ def changed_settings(before: Environment, after: Environment):
 def test_a_setting_that_is_named_changes_and_no_other(field, value):
     after = decided(setting(**{field: value}), facts_of()).reply
     assert getattr(after, field) == value
-    assert changed_settings(an_environment("staging"), after) == {field}
+    assert changed_fields(an_environment("staging"), after) == {field}
 
 
 @pytest.mark.parametrize("statuses", [["validated"], [], ["draft", "archived"]])
 def test_required_statuses_replace_the_former_ones(statuses):
     after = decided(setting(require_status=statuses), facts_of()).reply
     assert after.require_status == tuple(statuses)
-    assert changed_settings(an_environment("staging"), after) == {"require_status"}
+    assert changed_fields(an_environment("staging"), after) == {"require_status"}
 
 
 def test_a_false_setting_is_set_and_not_left_out():

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 from contracts import deployments, events, subjects
@@ -97,7 +96,7 @@ def test_an_events_subject_says_what_it_is_about_and_where():
 
 
 def test_integers_beyond_64_bits_survive_in_events():
-    record = replace(DEPLOYMENT, config_snapshot=document(a=2**200))
+    record = DEPLOYMENT._replace(config_snapshot=document(a=2**200))
     found, event = an_event(record)
     assert found["data"]["deployment"]["config_snapshot"] == {"a": 2**200}
     assert event.data.deployment.config_snapshot == {"a": 2**200}

@@ -24,7 +24,7 @@ from tests.unit.builders import (
 )
 from worker import rendering
 from worker.domain.errors import EntityInUse
-from worker.domain.facts import EMPTY, Document
+from worker.domain.facts import EMPTY, Dependency, Document
 from worker.domain.validation import before_deployment
 from worker.operations.plan import Plan
 
@@ -58,14 +58,18 @@ ENTITIES = [
 
 def plain(record):
     """A record's values as a reply model holds them."""
-    values = dataclasses.asdict(record)
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        if isinstance(value, Document):
-            values[field.name] = value.value
-        elif isinstance(value, tuple):
-            values[field.name] = list(value)
-    return values
+    return {name: _plain(value) for name, value in record._asdict().items()}
+
+
+def _plain(value):
+    match value:
+        case Document():
+            return value.value
+        case Dependency():
+            return dataclasses.asdict(value)
+        case tuple():
+            return [_plain(each) for each in value]
+    return value
 
 
 def members(body):
@@ -109,7 +113,7 @@ def test_a_deployment_has_every_field_of_the_wire():
     ("milliseconds", "seconds"), [(None, None), (0, 0), (999, 0), (1000, 1), (2999, 2), (86_400_000, 86_400)]
 )
 def test_a_duration_is_shown_in_milliseconds_and_in_whole_seconds(milliseconds, seconds):
-    record = dataclasses.replace(DEPLOYMENTS[0], deployment_duration_ms=milliseconds)
+    record = DEPLOYMENTS[0]._replace(deployment_duration_ms=milliseconds)
     found = members(rendering.deployment(record))
     assert found["deployment_duration_ms"] == milliseconds
     assert found["deployment_duration_seconds"] == seconds
@@ -152,10 +156,10 @@ def test_an_environment_is_rendered_as_the_contracts_environment_with_the_same_v
 def test_times_have_microseconds_and_a_z_even_where_there_are_none(microsecond):
     at = NOW.replace(microsecond=microsecond)
     assert timestamp(at) == f"2026-03-04T05:06:07.{microsecond:06}Z"
-    record = dataclasses.replace(DEPLOYMENTS[0], deployed_at=at, rolled_back_at=at, confirm_by=at)
+    record = DEPLOYMENTS[0]._replace(deployed_at=at, rolled_back_at=at, confirm_by=at)
     found = members(rendering.deployment(record))
     assert found["deployed_at"] == found["rolled_back_at"] == found["confirm_by"] == timestamp(at)
-    entity = dataclasses.replace(ENTITIES[0], created_at=at, deleted_at=at, deployed_at=at)
+    entity = ENTITIES[0]._replace(created_at=at, deleted_at=at, deployed_at=at)
     found = members(rendering.entity(entity))
     assert found["created_at"] == found["deleted_at"] == found["deployed_at"] == timestamp(at)
 
@@ -170,17 +174,17 @@ def test_a_time_that_was_written_is_read_as_the_same_time(since):
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63, 2**64, -(2**63) - 1, 10**100, 10**4000])
 def test_integers_beyond_64_bits_survive_in_documents(number):
     snapshot = document(a=[number], b={"c": number})
-    record = dataclasses.replace(DEPLOYMENTS[0], config_snapshot=snapshot, parameters_snapshot=snapshot)
+    record = DEPLOYMENTS[0]._replace(config_snapshot=snapshot, parameters_snapshot=snapshot)
     found = members(rendering.deployment(record))
     assert found["config_snapshot"] == found["parameters_snapshot"] == {"a": [number], "b": {"c": number}}
-    entity = dataclasses.replace(ENTITIES[0], config=snapshot, deployment_config=snapshot)
+    entity = ENTITIES[0]._replace(config=snapshot, deployment_config=snapshot)
     found = members(rendering.entity(entity))
     assert found["config"] == found["deployment_config"] == {"a": [number], "b": {"c": number}}
 
 
 def test_a_document_passes_through_as_the_text_it_is_stored_as():
     stored = Document('{"b": 1.50, "a": "\\u00e9é", "n": null}')
-    record = dataclasses.replace(DEPLOYMENTS[0], config_snapshot=stored)
+    record = DEPLOYMENTS[0]._replace(config_snapshot=stored)
     assert stored.text.encode() in rendering.deployment(record)
 
 

@@ -22,9 +22,10 @@ from worker.domain.facts import Facts
 from worker.domain.validation import after_deployment
 from worker.operations import OPERATIONS, Needs
 from worker.store import changes, facts, idempotency, queries
+from worker.store.changes import EventRow
 from worker.store.facts import Wanted
 from worker.store.idempotency import Outcome, OutcomeKey
-from worker.store.unit_of_work import Transaction
+from worker.store.transaction import Transaction
 
 _TICK = timedelta(microseconds=1)
 
@@ -50,6 +51,7 @@ class Result:
     """What came of a batch: an answer for each command by its position, None for those put off."""
 
     answers: list[Answer | None]
+    events: Sequence[EventRow] = ()
     announced: list[Announced] = field(default_factory=list)
 
 
@@ -64,7 +66,8 @@ def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Result:
     entries = [_entry(command) for command in commands]
     loaded = facts.load(transaction, _wanted(entries), lock=True)
     batch = _Batch(loaded.facts, loaded.outcomes, _rejected_before(transaction, entries))
-    result = Result([batch.answer(entry) for entry in entries], batch.ledger.announced)
+    answers = [batch.answer(entry) for entry in entries]
+    result = Result(answers, batch.ledger.events, batch.ledger.announced)
     if batch.ledger.events:
         _write(transaction, batch.ledger)
     idempotency.keep(transaction, batch.first_outcomes.items(), loaded.facts.now)

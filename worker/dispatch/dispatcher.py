@@ -20,7 +20,7 @@ from worker.domain.command import Command
 from worker.domain.errors import EntityNameTaken
 from worker.operations import OPERATIONS
 from worker.store import unit_of_work
-from worker.store.changes import GuardFailed
+from worker.store.changes import EventRow, GuardFailed
 from worker.store.idempotency import KeyTaken
 from worker.store.unit_of_work import DatabaseUnavailable, OutcomeUnknown, UniqueViolation
 
@@ -54,7 +54,7 @@ class Dispatcher:
         writes: Engine,
         reads: Engine,
         sink: Sink,
-        committed: Callable[[], None],
+        committed: Callable[[Sequence[EventRow]], None],
         status: Callable[[], bytes],
         batch_size: int = 64,
         queue_size: int = 2048,
@@ -164,8 +164,8 @@ class Dispatcher:
             except batch.TooLate:
                 continue  # the clock has moved on: those too late are refused now
             break
-        if result.announced:
-            self._committed()
+        if result.events:
+            self._committed(result.events)
             self._announced += result.announced
         return result.answers
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -37,8 +37,8 @@ class Ledger:
             match record:
                 case Entity():
                     self.entities.setdefault(record.entity_id, self.facts.entities.get(record.entity_id))
-                    records[position] = replace(
-                        record, event_sequence=record.event_sequence + len(decision.events)
+                    records[position] = record._replace(
+                        event_sequence=record.event_sequence + len(decision.events)
                     )
                 case Deployment():
                     known = self.facts.deployments.get(record.deployment_id)

@@ -22,7 +22,7 @@ from worker.operations import validate
 from worker.store import facts, queries
 from worker.store.facts import Wanted
 from worker.store.queries import Page, Which
-from worker.store.unit_of_work import Transaction
+from worker.store.transaction import Transaction
 
 Read = Callable[[Command[Any], Transaction], bytes]
 _REPLY_OVERHEAD = 4096

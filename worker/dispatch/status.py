@@ -8,7 +8,8 @@ import orjson
 from sqlalchemy import Engine
 
 from worker.store import outbox, schema, unit_of_work
-from worker.store.unit_of_work import DatabaseUnavailable, Transaction
+from worker.store.transaction import Transaction
+from worker.store.unit_of_work import DatabaseUnavailable
 
 _BEHIND_SECONDS = 10.0
 

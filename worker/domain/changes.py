@@ -50,6 +50,6 @@ class WaitingEvent:
 
     outbox_id: int
     left_behind: int
-    event_id: UUID
+    event_id: str
     nats_subject: str
-    body: str
+    body: bytes

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from contracts.deployments import DeploymentStatus
@@ -47,9 +47,8 @@ class Dependency:
     specifier: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
-    """An entity's record."""
+class Entity(NamedTuple):
+    """An entity's record. Records are tuples, of which a changed copy costs little."""
 
     entity_id: UUID
     name: str
@@ -74,8 +73,7 @@ class Entity:
     deleted_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
+class Deployment(NamedTuple):
     """A deployment's record. ``activated_at`` is None for what never was active."""
 
     deployment_id: UUID
@@ -107,8 +105,7 @@ class Deployment:
     deactivated_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(NamedTuple):
     """An environment's settings; times in seconds."""
 
     environment: EnvironmentName

@@ -1,7 +1,6 @@
 """The states of a deployment and the one table of allowed transitions."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -33,4 +32,4 @@ def moved(deployment: Deployment, to: DeploymentStatus, now: datetime, **changes
         changes["activated_at"] = now
     elif deployment.status == "active":
         changes["deactivated_at"] = now
-    return replace(deployment, status=to, updated_at=now, **changes)
+    return deployment._replace(status=to, updated_at=now, **changes)

@@ -27,9 +27,11 @@ _POLL_SECONDS = 0.5
 _FOLLOW_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.05
+_PAUSE_SECONDS = 0.01
+_LIVE_SECONDS = 0.5
 _COMPARE_SECONDS = 0.05
 _FEW = 16
-"""Up to so many events a round is taken for idle times, and the next one follows at once."""
+"""A round of more events is a load: then the next one is gathered for longer, and so is the live state."""
 
 T = TypeVar("T")
 
@@ -68,6 +70,7 @@ class Relay:
         self._committed = asyncio.Event()
         self._round_done = asyncio.Event()
         self._stale: dict[tuple[str, str], None] = {}
+        self._refreshed_at = 0.0
         self.leads = False
         self.published = 0
         self.last_published_at: float | None = None
@@ -147,8 +150,8 @@ class Relay:
             if published == 0:
                 self._round_done.set()
                 await self._wait(_POLL_SECONDS)
-            elif published > _FEW:
-                await asyncio.sleep(_GATHER_SECONDS)
+            else:  # a lone event went at once; those right behind it go together
+                await asyncio.sleep(_GATHER_SECONDS if published > _FEW else _PAUSE_SECONDS)
 
     async def _pass_on_wakes(self) -> None:
         """A follower tells the leader what was committed here, and tries for the lead now and then."""
@@ -167,7 +170,7 @@ class Relay:
         stored = await self._events.tail(MAX_MESSAGES)
         self._remember_places(stored.values())
         waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
-        published = [event for event in waiting if str(event.event_id) in stored]
+        published = [event for event in waiting if event.event_id in stored]
         if published:
             await self._blocking(lambda: source.settle(published))
 
@@ -178,8 +181,7 @@ class Relay:
             self.published += len(waiting)
             self.last_published_at = time.monotonic()
             self._remember_places(event.nats_subject for event in waiting)
-            await self._blocking(lambda: source.settle(waiting))
-        await self._refresh(source)
+        await self._settle_and_refresh(source, waiting)
         return len(waiting)
 
     def _remember_places(self, event_subjects: Iterable[str]) -> None:
@@ -187,15 +189,28 @@ class Relay:
             if place := subjects.place_of(subject):
                 self._stale[place] = None
 
-    async def _refresh(self, source: Source) -> None:
-        """Bring the live state of what changed up to what the database holds now."""
-        places = list(self._stale)[:MAX_MESSAGES]
-        if not places:
+    async def _settle_and_refresh(self, source: Source, published: Sequence[WaitingEvent]) -> None:
+        """Forget what is published; bring the live state of what changed up to what the database holds."""
+        places = list(self._stale)[:MAX_MESSAGES] if self._is_time_to_refresh(len(published)) else []
+        if not (published or places):
             return
-        state = await self._blocking(lambda: source.live(places))
-        await self._live.publish([_put(key, value) for key, value in state])
+
+        def settle_and_look() -> Sequence[tuple[str, bytes | None]]:
+            if published:
+                source.settle(published)
+            return source.live(places) if places else ()
+
+        state = await self._blocking(settle_and_look)
+        if state:
+            await self._live.publish([_put(key, value) for key, value in state])
+            self._refreshed_at = time.monotonic()
         for place in places:
             self._stale.pop(place, None)
+
+    def _is_time_to_refresh(self, published: int) -> bool:
+        """At once in idle times; under a load now and then, so that many changes of a place are one."""
+        gathered = time.monotonic() - self._refreshed_at >= _LIVE_SECONDS
+        return published <= _FEW or gathered or len(self._stale) >= MAX_MESSAGES
 
     async def _wait(self, seconds: float) -> bool:
         try:
@@ -210,8 +225,8 @@ class Relay:
 
 
 def _message(event: WaitingEvent) -> Message:
-    carried = {headers.MESSAGE_ID: str(event.event_id), headers.CONTENT_TYPE: headers.CLOUDEVENT_JSON}
-    return Message(event.nats_subject, event.body.encode(), carried)
+    carried = {headers.MESSAGE_ID: event.event_id, headers.CONTENT_TYPE: headers.CLOUDEVENT_JSON}
+    return Message(event.nats_subject, event.body, carried)
 
 
 def _put(key: str, value: bytes | None) -> Message:

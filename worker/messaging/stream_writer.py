@@ -1,15 +1,20 @@
-"""The one writer of a stream: atomic batches (NATS ADR-50), fenced by the sequence the stream must stand at.
+"""The one writer of a stream, fenced by the sequence the stream must stand at.
 
-Every batch names the stream's last sequence as this writer knows it. A former leader that wakes up names an
-old one and is refused, so nothing it holds gets in behind its successor's messages.
+Whatever is written names the stream's last sequence as this writer knows it. A former leader that wakes up
+names an old one and is refused, so nothing it holds gets in behind its successor's messages.
+
+Many messages go as an atomic batch (NATS ADR-50), for which the server opens a file store: 3 ms of its time,
+which few messages, each naming the sequence of the one before it, do not cost. Both ways measure alike at 16.
 """
 
+import asyncio
 import json
 import uuid
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -18,6 +23,8 @@ from contracts import headers
 
 MAX_MESSAGES = 1000
 """The most a batch holds (ADR-50)."""
+_FEW = 12
+_EXPECTED = "Nats-Expected-Last-Sequence"
 _WRONG_LAST_SEQUENCE = (10071, 10164)
 _ACK_SECONDS = 5.0
 
@@ -85,28 +92,50 @@ class StreamWriter:
             await subscription.unsubscribe()
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Store them all, at most 1,000, in this order, or none.
+        """Store them all, at most 1,000, in this order.
 
-        Raises ``InDoubt``, ``Fenced`` or ``Refused``.
+        Raises ``InDoubt``, ``Fenced`` or ``Refused``; then the first of them may be stored, or none, but none
+        without those before it.
         """
-        carried = [dict(message.headers) for message in messages]
-        carried[0]["Nats-Expected-Last-Sequence"] = str(self._last)
-        if len(messages) > 1:
-            batch = uuid.uuid4().hex
-            for number, each in enumerate(carried, 1):
-                each["Nats-Batch-Id"] = batch
-                each["Nats-Batch-Sequence"] = str(number)
-            carried[-1]["Nats-Batch-Commit"] = "1"
         try:
-            for message, each in zip(messages[:-1], carried, strict=False):
-                await self._connection.publish(message.subject, message.body, headers=each)
-            reply = await self._connection.request(
-                messages[-1].subject, messages[-1].body, timeout=_ACK_SECONDS, headers=carried[-1]
-            )
+            await (self._singly(messages) if len(messages) <= _FEW else self._together(messages))
         except NatsError as error:
             raise InDoubt(self._stream) from error
-        acknowledgement = json.loads(reply.data)
+
+    async def _singly(self, messages: Sequence[Message]) -> None:
+        """All at once, each behind the one before it, or refused."""
+        replies = await asyncio.gather(
+            *(self._ask(message, {_EXPECTED: str(last)}) for last, message in enumerate(messages, self._last))
+        )
+        for reply in replies:
+            self._last = self._sequence(reply)
+
+    async def _together(self, messages: Sequence[Message]) -> None:
+        """As one atomic batch: all or none."""
+        batch = uuid.uuid4().hex
+        *first, last = (
+            (message, {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)})
+            for number, message in enumerate(messages, 1)
+        )
+        first[0][1][_EXPECTED] = str(self._last)
+        for message, carried in first:
+            await self._connection.publish(
+                message.subject, message.body, headers={**message.headers, **carried}
+            )
+        message, carried = last
+        self._last = self._sequence(await self._ask(message, {**carried, "Nats-Batch-Commit": "1"}))
+
+    async def _ask(self, message: Message, carried: dict[str, str]) -> Msg:
+        return await self._connection.request(
+            message.subject, message.body, timeout=_ACK_SECONDS, headers={**message.headers, **carried}
+        )
+
+    def _sequence(self, reply: Msg) -> int:
+        """The sequence that an acknowledgement names."""
+        acknowledgement: dict[str, Any] = json.loads(reply.data)
         if refusal := acknowledgement.get("error"):
             kind = Fenced if refusal.get("err_code") in _WRONG_LAST_SEQUENCE else Refused
             raise kind(f"{self._stream}: {refusal.get('description')} ({refusal.get('err_code')})")
-        self._last = acknowledgement["seq"]
+        if acknowledgement.get("duplicate"):
+            raise Refused(f"{self._stream}: holds a message of this id")
+        return int(acknowledgement["seq"])

@@ -1,7 +1,5 @@
 """Deploy an entity: what is active there is superseded, the new one takes its place."""
 
-from dataclasses import replace
-
 from contracts.deployments import DeployRequest
 from contracts.environments import Activation
 from worker.domain.changes import Decision, Event, Moment
@@ -33,8 +31,7 @@ def decide(command: Command[DeployRequest], facts: Facts, moment: Moment) -> Dec
 
     activation = facts.environments[request.environment].activation
     deployment = _deployment(command, entity, planned, activation, moment)
-    deployed = replace(
-        entity,
+    deployed = entity._replace(
         status="deployed",
         deployed_at=moment.now,
         deployed_by=request.deployed_by,

@@ -1,7 +1,6 @@
 """Create, update and delete entities."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from contracts.entities import Dependency as DependencyRequest
@@ -65,7 +64,7 @@ def update(command: Command[EntityUpdate], facts: Facts, moment: Moment) -> Deci
         raise RevisionConflict(request.expected_revision or 0, entity.revision)
     if request.name is not None and facts.ids_by_name.get(request.name, entity.entity_id) != entity.entity_id:
         raise EntityNameTaken(request.name)
-    changed = replace(entity, revision=entity.revision + 1, updated_at=moment.now, **_changes(request))
+    changed = entity._replace(revision=entity.revision + 1, updated_at=moment.now, **_changes(request))
     updated = Event(name="updated", about=changed, actor=request.updated_by)
     return Decision(reply=changed, records=(changed,), events=(updated,))
 
@@ -82,7 +81,7 @@ def delete(command: Command[EntityDelete], facts: Facts, moment: Moment) -> Deci
     places = [place for place in ENVIRONMENTS if (entity.entity_id, place) in facts.running]
     if places:
         raise EntityInUse(entity.entity_id, places)
-    gone = replace(entity, revision=entity.revision + 1, updated_at=moment.now, deleted_at=moment.now)
+    gone = entity._replace(revision=entity.revision + 1, updated_at=moment.now, deleted_at=moment.now)
     deleted = Event(name="deleted", about=gone, actor=request.deleted_by)
     return Decision(reply=gone, records=(gone,), events=(deleted,))
 

@@ -1,6 +1,5 @@
 """Change an environment's settings."""
 
-from dataclasses import replace
 from typing import Any
 
 from contracts.environments import EnvironmentSet
@@ -25,6 +24,6 @@ def decide(command: Command[EnvironmentSet], facts: Facts, moment: Moment) -> De
     }
     if request.require_status is not None:
         changes["require_status"] = tuple(request.require_status)
-    environment = replace(facts.environments[request.environment], **changes)
+    environment = facts.environments[request.environment]._replace(**changes)
     updated = Event(name="updated", about=environment, actor=request.updated_by)
     return Decision(reply=environment, records=(environment,), events=(updated,))

@@ -1,7 +1,5 @@
 """Retire: end an active deployment with nothing in its place."""
 
-from dataclasses import replace
-
 from contracts.deployments import RetireRequest
 from contracts.environments import ENVIRONMENTS
 from worker.domain.changes import Decision, Event, Moment
@@ -43,5 +41,5 @@ def _without(current: Deployment, entity: Entity, facts: Facts, moment: Moment) 
         if environment != current.environment
     )
     if elsewhere:
-        return replace(entity, updated_at=moment.now)
-    return replace(entity, status=entity.declared_status, deployment_config=None, updated_at=moment.now)
+        return entity._replace(updated_at=moment.now)
+    return entity._replace(status=entity.declared_status, deployment_config=None, updated_at=moment.now)

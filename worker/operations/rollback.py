@@ -51,8 +51,7 @@ def decide(command: Command[RollbackRequest], facts: Facts, moment: Moment) -> D
         warnings=Document.of(warnings),
     )
     reactivated = moved(target, "active", moment.now)
-    redeployed = replace(
-        entity,
+    redeployed = entity._replace(
         deployed_at=moment.now,
         deployed_by=request.rolled_back_by,
         deployment_config=target.config_snapshot,

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from worker.domain.audit import STATUS_AFTER, Announced, LastTransition, Numbered, Place, Waiting
 from worker.store.stream_copy import EVENT_DIGEST, TABLE, StoredMessage, StreamCopy
-from worker.store.unit_of_work import Transaction
+from worker.store.transaction import Transaction
 
 _CHUNK = 2000
 

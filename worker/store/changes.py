@@ -1,12 +1,14 @@
-"""Changes out: all that a batch decided, in a few statements over sets.
+"""Changes out: all that a batch decided, in two or three statements over sets.
 
 Every change of a status is guarded by the one it was decided on, and the rows are counted; what is active is
 freed before it is taken, since a unique index is checked row by row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ import orjson
 from contracts.values import timestamp
 from worker.domain.facts import Deployment, Document, Entity, Environment
 from worker.domain.validation import Written
-from worker.store.unit_of_work import Transaction
+from worker.store.transaction import Transaction
 
 
 class GuardFailed(Exception):
@@ -70,9 +72,9 @@ UPDATE entities e SET
     dependency_names = r.dependency_names, revision = r.revision, event_sequence = r.event_sequence,
     deployed_at = r.deployed_at, deployed_by = r.deployed_by, deployment_config = r.deployment_config,
     updated_at = r.updated_at, deleted_at = r.deleted_at
-FROM json_to_recordset(%(rows)s::json) AS r ({_ENTITY_TYPES}, expected_sequence bigint)
+FROM json_to_recordset(%(edited)s::json) AS r ({_ENTITY_TYPES}, expected_sequence bigint)
 WHERE e.entity_id = r.entity_id AND e.event_sequence = r.expected_sequence
-RETURNING e.entity_id
+RETURNING e.entity_id AS id, NULL AS status, NULL::boolean AS has_config
 """  # noqa: S608 - made of constants
 
 # The hot one: what a deploy changes of an entity, and no more.
@@ -80,11 +82,11 @@ _UPDATE_ACTIVATIONS = """
 UPDATE entities e SET
     status = r.status, event_sequence = r.event_sequence, deployed_at = r.deployed_at,
     deployed_by = r.deployed_by, deployment_config = r.deployment_config, updated_at = r.updated_at
-FROM json_to_recordset(%(rows)s::json) AS r (
+FROM json_to_recordset(%(activated)s::json) AS r (
     entity_id uuid, status text, event_sequence bigint, deployed_at timestamptz, deployed_by text,
     deployment_config jsonb, updated_at timestamptz, expected_sequence bigint)
 WHERE e.entity_id = r.entity_id AND e.event_sequence = r.expected_sequence
-RETURNING e.entity_id
+RETURNING e.entity_id AS id, NULL AS status, NULL::boolean AS has_config
 """
 
 _DEPLOYMENT_TYPES = """
@@ -100,8 +102,8 @@ _DEPLOYMENT_NAMES = ", ".join(part.split()[0] for part in _DEPLOYMENT_TYPES.spli
 
 _INSERT_DEPLOYMENTS = f"""
 INSERT INTO deployments ({_DEPLOYMENT_NAMES})
-SELECT {_DEPLOYMENT_NAMES} FROM json_to_recordset(%(rows)s::json) AS r ({_DEPLOYMENT_TYPES})
-RETURNING deployment_id, status, config_snapshot <> '{{}}'::jsonb
+SELECT {_DEPLOYMENT_NAMES} FROM json_to_recordset(%(created)s::json) AS r ({_DEPLOYMENT_TYPES}){{behind}}
+RETURNING deployment_id AS id, status, config_snapshot <> jsonb_build_object() AS has_config
 """  # noqa: S608 - made of constants
 
 # What a transition may change; everything else of a deployment is written once.
@@ -111,13 +113,36 @@ UPDATE deployments d SET
     rollback_reason = r.rollback_reason, previous_deployment_id = r.previous_deployment_id,
     warnings = r.warnings, updated_at = r.updated_at, activated_at = r.activated_at,
     deactivated_at = r.deactivated_at
-FROM json_to_recordset(%(rows)s::json) AS r (
+FROM json_to_recordset(%({rows})s::json) AS r (
     deployment_id uuid, status text, rolled_back_at timestamptz, rolled_back_by text, rollback_reason text,
     previous_deployment_id uuid, warnings jsonb, updated_at timestamptz, activated_at timestamptz,
-    deactivated_at timestamptz, expected_status text)
+    deactivated_at timestamptz, expected_status text){behind}
 WHERE d.deployment_id = r.deployment_id AND d.status = r.expected_status
-RETURNING d.deployment_id, d.status, d.config_snapshot <> '{}'::jsonb
+RETURNING d.deployment_id AS id, d.status, d.config_snapshot <> jsonb_build_object() AS has_config
 """
+
+_PARTS: Mapping[str, str] = {
+    "leaving": _UPDATE_DEPLOYMENTS.format(rows="leaving", behind=""),
+    "arriving": _UPDATE_DEPLOYMENTS.format(rows="arriving", behind="{behind}"),
+    "created": _INSERT_DEPLOYMENTS,
+    "activated": _UPDATE_ACTIVATIONS,
+    "edited": _UPDATE_ENTITIES,
+}
+_BEHIND = ", (SELECT count(*) FROM leaving) AS left_first"
+
+
+@cache
+def _statement(*parts: str) -> str:
+    """One statement of several; its rows are the part, and the id, status and filled config of what it wrote.
+
+    The parts see the tables as they were, and run in no order of their own: what takes a place must ask for
+    the count of those that leave theirs.
+    """
+    behind = _BEHIND if "leaving" in parts else ""
+    written = ", ".join(f"{part} AS ({_PARTS[part].format(behind=behind)})" for part in parts)
+    told = " UNION ALL ".join(f"SELECT '{part}', id, status, has_config FROM {part}" for part in parts)  # noqa: S608
+    return f"WITH {written} {told}"
+
 
 _UPDATE_ENVIRONMENTS = """
 UPDATE environments e SET
@@ -143,21 +168,13 @@ INSERT INTO outbox (event_ids, created_at) VALUES (%(ids)s::uuid[], clock_timest
 
 
 def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
-    """Write it all; what of it stands active, by deployment, as the database says it wrote it.
+    """Write it all, the events with the commit; what stands active, by deployment, as the database wrote it.
 
     Raises ``GuardFailed`` where a row was not as expected.
     """
     if changes.new_entities:
         transaction.prepared(_INSERT_ENTITIES, _rows(_entity(entity) for entity in changes.new_entities))
-    leaving = [pair for pair in changes.changed_deployments if pair[1].status != "active"]
-    arriving = [pair for pair in changes.changed_deployments if pair[1].status == "active"]
-    _move(transaction, leaving)
-    rows = _move(transaction, arriving)
-    if changes.new_deployments:
-        rows += transaction.prepared(
-            _INSERT_DEPLOYMENTS, _rows(_deployment(deployment) for deployment in changes.new_deployments)
-        )
-    updated = _entities(transaction, changes.changed_entities)
+    stored = _records(transaction, changes)
     if changes.environments:
         _guarded(
             transaction.prepared(
@@ -166,55 +183,58 @@ def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
             changes.environments,
         )
     _announce(transaction, changes.events)
-    stored = {deployment_id: (status, has_config) for deployment_id, status, has_config in rows}
     return {
-        deployment.deployment_id: _written(stored.get(deployment.deployment_id), deployment, updated)
-        for deployment in (*(after for _, after in arriving), *changes.new_deployments)
+        deployment.deployment_id: Written(
+            *stored[deployment.deployment_id], entity_updated=deployment.entity_id in stored
+        )
+        for deployment in (*(after for _, after in changes.changed_deployments), *changes.new_deployments)
         if deployment.status == "active"
     }
 
 
-def _written(stored: tuple[Any, bool] | None, deployment: Deployment, updated: set[UUID]) -> Written:
-    status, has_config = stored or (None, False)
-    return Written(status, has_config=has_config, entity_updated=deployment.entity_id in updated)
-
-
-def _move(transaction: Transaction, pairs: list[tuple[Deployment, Deployment]]) -> list[Any]:
-    if not pairs:
-        return []
-    rows = (
-        {
-            "deployment_id": after.deployment_id,
-            "status": after.status,
-            "rolled_back_at": timestamp(after.rolled_back_at),
-            "rolled_back_by": after.rolled_back_by,
-            "rollback_reason": after.rollback_reason,
-            "previous_deployment_id": after.previous_deployment_id,
-            "warnings": _fragment(after.warnings),
-            "updated_at": timestamp(after.updated_at),
-            "activated_at": timestamp(after.activated_at),
-            "deactivated_at": timestamp(after.deactivated_at),
-            "expected_status": before.status,
-        }
-        for before, after in pairs
+def _records(transaction: Transaction, changes: Changes) -> dict[UUID, tuple[Any, bool]]:
+    """Write deployments, and entities that there were before; status and filled config of each, by its id."""
+    moves, edits = changes.changed_deployments, changes.changed_entities
+    rows = {
+        "leaving": [_move(*pair) for pair in moves if pair[1].status != "active"],
+        "arriving": [_move(*pair) for pair in moves if pair[1].status == "active"],
+        "created": [_deployment(deployment) for deployment in changes.new_deployments],
+        "activated": [
+            _expecting(_activation, *pair) for pair in edits if pair[0].revision == pair[1].revision
+        ],
+        "edited": [_expecting(_entity, *pair) for pair in edits if pair[0].revision != pair[1].revision],
+    }
+    parts = {part: of_part for part, of_part in rows.items() if of_part}
+    if not parts:
+        return {}
+    written = transaction.prepared(
+        _statement(*parts), {part: orjson.dumps(of_part).decode() for part, of_part in parts.items()}
     )
-    return _guarded(transaction.prepared(_UPDATE_DEPLOYMENTS, _rows(rows)), pairs)
+    counted = Counter(part for part, *_ in written)
+    for part, of_part in parts.items():
+        if counted[part] != len(of_part):
+            raise GuardFailed(f"{counted[part]} of {len(of_part)} rows were as expected ({part})")
+    return {identifier: (status, has_config) for _, identifier, status, has_config in written}
 
 
-def _entities(transaction: Transaction, pairs: list[tuple[Entity, Entity]]) -> set[UUID]:
-    activations = [pair for pair in pairs if pair[0].revision == pair[1].revision]
-    others = [pair for pair in pairs if pair[0].revision != pair[1].revision]
-    updated: set[UUID] = set()
-    for statement, shape, some in (
-        (_UPDATE_ACTIVATIONS, _activation, activations),
-        (_UPDATE_ENTITIES, _entity, others),
-    ):
-        if some:
-            rows = _rows(
-                {**shape(after), "expected_sequence": before.event_sequence} for before, after in some
-            )
-            updated.update(row[0] for row in _guarded(transaction.prepared(statement, rows), some))
-    return updated
+def _move(before: Deployment, after: Deployment) -> dict[str, Any]:
+    return {
+        "deployment_id": after.deployment_id,
+        "status": after.status,
+        "rolled_back_at": timestamp(after.rolled_back_at),
+        "rolled_back_by": after.rolled_back_by,
+        "rollback_reason": after.rollback_reason,
+        "previous_deployment_id": after.previous_deployment_id,
+        "warnings": _fragment(after.warnings),
+        "updated_at": timestamp(after.updated_at),
+        "activated_at": timestamp(after.activated_at),
+        "deactivated_at": timestamp(after.deactivated_at),
+        "expected_status": before.status,
+    }
+
+
+def _expecting(shape: Callable[[Entity], dict[str, Any]], before: Entity, after: Entity) -> dict[str, Any]:
+    return {**shape(after), "expected_sequence": before.event_sequence}
 
 
 def _announce(transaction: Transaction, events: list[EventRow]) -> None:
@@ -235,7 +255,7 @@ def _announce(transaction: Transaction, events: list[EventRow]) -> None:
         for event in events
     )
     ids = "{" + ",".join(str(event.event_id) for event in events) + "}"
-    transaction.prepared(_INSERT_EVENTS, {**_rows(rows), "ids": ids})
+    transaction.with_commit(_INSERT_EVENTS, {**_rows(rows), "ids": ids})
 
 
 def _guarded(rows: list[Any], expected: Sequence[Any]) -> list[Any]:

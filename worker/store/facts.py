@@ -1,17 +1,20 @@
-"""Facts in: the rows that a batch needs, locked in the order of their ids, in three statements."""
+"""Facts in: the rows that a batch needs, locked in the order of their ids, in two statements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
 
 from contracts.environments import EnvironmentName
-from worker.domain.facts import Dependent, Entity, Facts, Running
+from worker.domain.facts import Dependent, Deployment, Entity, Facts, Running
 from worker.store import rows
 from worker.store.idempotency import Outcome, OutcomeKey
-from worker.store.unit_of_work import StaleFacts, Transaction
+from worker.store.transaction import Transaction
+from worker.store.unit_of_work import StaleFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +40,24 @@ class Loaded:
 
 
 # Every lookup is by key, through LATERAL and LIMIT: a join of sets that the planner knows nothing of makes it
-# scan whole indexes. Here: those named, those of the named deployments, and those they depend on. A batch
-# that writes locks all of them, so that no dependency is retired between its check and the commit.
-_ENTITIES = f"""
-WITH wanted AS MATERIALIZED (
-    SELECT entity_id FROM unnest(%(entities)s::uuid[]) AS named (entity_id)
+# scan whole indexes. Only what a batch asks for is in a statement: to set up the rest, unused, took longer
+# than all other statements of a lone deploy.
+
+_NAMED = "SELECT entity_id FROM unnest(%(entities)s::uuid[]) AS named (entity_id)"
+_OF_DEPLOYMENTS = """
     UNION
     SELECT d.entity_id FROM deployments d WHERE d.deployment_id = ANY(%(deployments)s::uuid[])
-)
+"""
+
+
+@cache
+def _entities_statement(*, lock: bool, deployments: bool) -> str:
+    """Those named, those of the named deployments, and those they depend on.
+
+    A batch that writes locks all of them, so that no dependency is retired between its check and the commit.
+    """
+    return f"""
+WITH wanted AS MATERIALIZED ({_NAMED}{_OF_DEPLOYMENTS if deployments else ""})
 SELECT {rows.ENTITY_COLUMNS} FROM entities WHERE entity_id = ANY(ARRAY(
     SELECT entity_id FROM wanted
     UNION
@@ -55,12 +68,11 @@ SELECT {rows.ENTITY_COLUMNS} FROM entities WHERE entity_id = ANY(ARRAY(
     CROSS JOIN LATERAL (
         SELECT entity_id FROM entities WHERE name = dependency.name AND deleted_at IS NULL LIMIT 1
     ) needed
-)) ORDER BY entity_id
+)) ORDER BY entity_id{" FOR UPDATE" if lock else ""}
 """  # noqa: S608 - made of constants
-_LOCK = " FOR UPDATE"
 
-# A statement of its own: its snapshot is taken after the locks, and so is its clock.
-_CONTEXT = """
+
+_DEPENDENTS = """
 WITH dependents AS MATERIALIZED (
     SELECT DISTINCT e.entity_id, e.name, e.dependencies
     FROM unnest(%(dependents_of)s::uuid[]) AS named (deployment_id)
@@ -75,44 +87,70 @@ WITH dependents AS MATERIALIZED (
         LIMIT 1
     ) active
 )
-SELECT
-    clock_timestamp(),
-    (SELECT json_agg(e) FROM environments e)::text,
-    (SELECT json_agg(json_build_array(active.entity_id, environment, deployment_id, version))
-     FROM unnest(%(loaded)s::uuid[] || ARRAY(SELECT entity_id FROM dependents)) AS held (entity_id)
-     CROSS JOIN LATERAL (
-         SELECT * FROM deployments WHERE entity_id = held.entity_id AND status = 'active' LIMIT 4
-     ) active)::text,
-    (SELECT json_agg(json_build_array(asked.name, e.entity_id))
-     FROM unnest(%(names)s::text[]) AS asked (name)
-     CROSS JOIN LATERAL (
-         SELECT entity_id FROM entities WHERE name = asked.name AND deleted_at IS NULL LIMIT 1
-     ) e)::text,
-    (SELECT json_agg(json_build_array(entity_id, name, dependencies)) FROM dependents)::text,
-    (SELECT json_agg(json_build_array(i.caller, i.operation, i.key, encode(fingerprint, 'hex'), code, reply))
-     FROM unnest(%(callers)s::text[], %(operations)s::text[], %(keys)s::text[])
-         AS asked (caller, operation, key)
-     CROSS JOIN LATERAL (
-         SELECT * FROM idempotency
-         WHERE caller = asked.caller AND operation = asked.operation AND key = asked.key
-             AND expires_at > clock_timestamp()
-         LIMIT 1
-     ) i)::text
 """
+_OR_DEPENDENTS = " || ARRAY(SELECT entity_id FROM dependents)"
+_EACH_DEPENDENT = "(SELECT json_agg(json_build_array(entity_id, name, dependencies)) FROM dependents)::text"
+_RUNNING = """(
+    SELECT json_agg(json_build_array(active.entity_id, environment, deployment_id, version))
+    FROM unnest(%(loaded)s::uuid[]{or_dependents}) AS held (entity_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM deployments WHERE entity_id = held.entity_id AND status = 'active' LIMIT 4
+    ) active
+)::text"""
+_NAMES = """(
+    SELECT json_agg(json_build_array(asked.name, e.entity_id))
+    FROM unnest(%(names)s::text[]) AS asked (name)
+    CROSS JOIN LATERAL (
+        SELECT entity_id FROM entities WHERE name = asked.name AND deleted_at IS NULL LIMIT 1
+    ) e
+)::text"""
+_OUTCOMES = """(
+    SELECT json_agg(json_build_array(i.caller, i.operation, i.key, encode(fingerprint, 'hex'), code, reply))
+    FROM unnest(%(callers)s::text[], %(operations)s::text[], %(keys)s::text[])
+        AS asked (caller, operation, key)
+    CROSS JOIN LATERAL (
+        SELECT * FROM idempotency
+        WHERE caller = asked.caller AND operation = asked.operation AND key = asked.key
+            AND expires_at > clock_timestamp()
+        LIMIT 1
+    ) i
+)::text"""
+_ENVIRONMENTS = "(SELECT json_agg(e) FROM environments e)::text"
+_NOTHING = "NULL"
+_XID = "pg_current_xact_id()::text"
 
-_DEPLOYMENTS = f"""
-SELECT NULL::uuid, {rows.DEPLOYMENT_COLUMNS} FROM deployments d
+
+class _Context(NamedTuple):
+    """The columns of the row of context."""
+
+    now: datetime
+    xid: str | None
+    environments: str
+    running: str | None
+    names: str | None
+    dependents: str | None
+    outcomes: str | None
+
+
+_WIDTH = len(_Context._fields)
+_NO_CONTEXT = ", ".join([_NOTHING] * _WIDTH)
+_NO_DEPLOYMENT = ", ".join([_NOTHING] * (2 + rows.DEPLOYMENT_COLUMNS.count(",")))
+
+_BY_ID = f"""
+SELECT {_NO_CONTEXT}, NULL::uuid, {rows.DEPLOYMENT_COLUMNS} FROM deployments d
 WHERE d.deployment_id = ANY(%(deployments)s::uuid[])
-UNION ALL
-SELECT NULL, {rows.DEPLOYMENT_COLUMNS}
+"""  # noqa: S608 - made of constants
+_ACTIVE = f"""
+SELECT {_NO_CONTEXT}, NULL::uuid, {rows.DEPLOYMENT_COLUMNS}
 FROM unnest(%(entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
 CROSS JOIN LATERAL (
     SELECT * FROM deployments
     WHERE entity_id = place.entity_id AND environment = place.environment AND status = 'active'
     LIMIT 1
 ) d
-UNION ALL
-SELECT c.deployment_id, {rows.DEPLOYMENT_COLUMNS}
+"""  # noqa: S608 - made of constants
+_FALLBACKS = f"""
+SELECT {_NO_CONTEXT}, c.deployment_id, {rows.DEPLOYMENT_COLUMNS}
 FROM deployments c
 CROSS JOIN LATERAL (
     SELECT * FROM deployments
@@ -123,7 +161,28 @@ CROSS JOIN LATERAL (
 ) d
 WHERE c.deployment_id = ANY(%(fallback_of)s::uuid[])
 """  # noqa: S608 - made of constants
-_XID = ", pg_current_xact_id()::text"
+
+
+@cache
+def _rest_statement(
+    *, lock: bool, names: bool, dependents: bool, keys: bool, by_id: bool, active: bool, fallbacks: bool
+) -> str:
+    """What else a rule looks at: a row of context, and one a deployment, behind what it is the target of.
+
+    Its snapshot is taken after the locks, and so is its clock.
+    """
+    context = (  # in the order of _Context
+        "clock_timestamp()",
+        _XID if lock else _NOTHING,
+        _ENVIRONMENTS,
+        _RUNNING.format(or_dependents=_OR_DEPENDENTS if dependents else ""),
+        _NAMES if names else _NOTHING,
+        _EACH_DEPENDENT if dependents else _NOTHING,
+        _OUTCOMES if keys else _NOTHING,
+    )
+    first = f"{_DEPENDENTS if dependents else ''}SELECT {', '.join(context)}, {_NO_DEPLOYMENT}"
+    asked = {_BY_ID: by_id, _ACTIVE: active, _FALLBACKS: fallbacks}
+    return " UNION ALL ".join([first, *(part for part, is_asked in asked.items() if is_asked)])
 
 
 def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
@@ -131,80 +190,88 @@ def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
 
     Raises ``StaleFacts`` where an entity got a new dependency between the finding and the locking.
     """
-    entities = [
-        rows.entity(row)
-        for row in transaction.prepared(
-            _ENTITIES + _LOCK if lock else _ENTITIES,
-            {
-                "entities": rows.uuids(wanted.entity_ids),
-                "deployments": rows.uuids([*wanted.deployment_ids]),
-            },
-        )
-    ]
-    loaded = _context(transaction, wanted, entities, lock=lock)
-    _deployments(transaction, wanted, loaded.facts)
-    return loaded
-
-
-def _context(transaction: Transaction, wanted: Wanted, entities: list[Entity], *, lock: bool) -> Loaded:
+    statement = _entities_statement(lock=lock, deployments=bool(wanted.deployment_ids))
+    found = transaction.prepared(
+        statement,
+        {"entities": rows.uuids(wanted.entity_ids), "deployments": rows.uuids(wanted.deployment_ids)},
+    )
+    entities = [rows.entity(row) for row in found]
     depended = {dependency.name for entity in entities for dependency in entity.dependencies}
-    ((now, environments, running, names, dependents, outcomes, *xid),) = transaction.prepared(
-        _CONTEXT + _XID if lock else _CONTEXT,
+    context, deployments = _rest(transaction, wanted, entities, depended.union(wanted.names), lock=lock)
+    transaction.xid = context.xid
+    facts = _facts(context, entities)
+    if lock:
+        _refuse_unlocked(entities, wanted, facts)
+    for replaces, deployment in deployments:
+        facts.deployments[deployment.deployment_id] = deployment
+        if replaces is not None:
+            facts.fallbacks[replaces] = deployment.deployment_id
+    return Loaded(facts, _outcomes(context))
+
+
+def _rest(
+    transaction: Transaction, wanted: Wanted, entities: list[Entity], names: set[str], *, lock: bool
+) -> tuple[_Context, list[tuple[UUID | None, Deployment]]]:
+    """The context, and deployments, each with the one that it is the rollback target of, if it is that."""
+    statement = _rest_statement(
+        lock=lock,
+        names=bool(names),
+        dependents=bool(wanted.dependents_of),
+        keys=bool(wanted.keys),
+        by_id=bool(wanted.deployment_ids or wanted.target_ids),
+        active=bool(wanted.places),
+        fallbacks=bool(wanted.fallback_of),
+    )
+    found = transaction.prepared(
+        statement,
         {
             "loaded": rows.uuids([entity.entity_id for entity in entities]),
-            "names": [*depended.union(wanted.names)],
+            "names": [*names],
             "dependents_of": rows.uuids(wanted.dependents_of),
             "callers": [key.caller for key in wanted.keys],
             "operations": [key.operation for key in wanted.keys],
             "keys": [key.key for key in wanted.keys],
-        },
-    )
-    if xid:
-        transaction.xid = xid[0]
-    facts = Facts(now=now)
-    for values in orjson.loads(environments):
-        facts.environments[values["environment"]] = rows.environment(values)
-    facts.absorb(entities)
-    for name, entity_id in orjson.loads(names or "[]"):
-        facts.ids_by_name[name] = UUID(entity_id)
-        if name in depended and UUID(entity_id) not in facts.entities and lock:
-            _refuse_unlocked(name, entities, wanted)
-    for entity_id, environment, deployment_id, version in orjson.loads(running or "[]"):
-        facts.running[UUID(entity_id), environment] = Running(UUID(deployment_id), version)
-    for entity_id, name, dependencies in orjson.loads(dependents or "[]"):
-        dependent = Dependent(UUID(entity_id), name, rows.dependencies(dependencies))
-        facts.dependents.setdefault(dependent.entity_id, dependent)
-    stored: dict[OutcomeKey, Outcome] = {}
-    for caller, operation, key, fingerprint, code, reply in orjson.loads(outcomes or "[]"):
-        outcome = Outcome(bytes.fromhex(fingerprint), code, reply.encode())
-        stored[OutcomeKey(caller, operation, key)] = outcome
-    return Loaded(facts, stored)
-
-
-def _refuse_unlocked(name: str, entities: list[Entity], wanted: Wanted) -> None:
-    """A dependency of a dependency need not be locked; one of what is asked for must be."""
-    asked = set(wanted.entity_ids)
-    for entity in entities:
-        if entity.entity_id in asked and any(each.name == name for each in entity.dependencies):
-            raise StaleFacts(name)
-
-
-def _deployments(transaction: Transaction, wanted: Wanted, facts: Facts) -> None:
-    if not (wanted.deployment_ids or wanted.target_ids or wanted.places):
-        return
-    for replaces, *row in transaction.prepared(
-        _DEPLOYMENTS,
-        {
             "deployments": rows.uuids([*wanted.deployment_ids, *wanted.target_ids]),
             "entities": rows.uuids([entity_id for entity_id, _ in wanted.places]),
             "environments": [environment for _, environment in wanted.places],
             "fallback_of": rows.uuids(wanted.fallback_of),
         },
-    ):
-        deployment = rows.deployment(row)
-        facts.deployments[deployment.deployment_id] = deployment
-        if replaces is not None:
-            facts.fallbacks[replaces] = deployment.deployment_id
+    )
+    (context,) = (_Context._make(row[:_WIDTH]) for row in found if row[0] is not None)
+    deployments = (row[_WIDTH:] for row in found if row[0] is None)
+    return context, [(replaces, rows.deployment(row)) for replaces, *row in deployments]
+
+
+def _facts(context: _Context, entities: list[Entity]) -> Facts:
+    facts = Facts(now=context.now)
+    for values in orjson.loads(context.environments):
+        facts.environments[values["environment"]] = rows.environment(values)
+    facts.absorb(entities)
+    for name, entity_id in orjson.loads(context.names or "[]"):
+        facts.ids_by_name[name] = rows.uuid_of(entity_id)
+    for entity_id, environment, deployment_id, version in orjson.loads(context.running or "[]"):
+        facts.running[rows.uuid_of(entity_id), environment] = Running(rows.uuid_of(deployment_id), version)
+    for entity_id, name, dependencies in orjson.loads(context.dependents or "[]"):
+        dependent = Dependent(rows.uuid_of(entity_id), name, rows.dependencies(dependencies))
+        facts.dependents.setdefault(dependent.entity_id, dependent)
+    return facts
+
+
+def _outcomes(context: _Context) -> dict[OutcomeKey, Outcome]:
+    return {
+        OutcomeKey(caller, operation, key): Outcome(bytes.fromhex(fingerprint), code, reply.encode())
+        for caller, operation, key, fingerprint, code, reply in orjson.loads(context.outcomes or "[]")
+    }
+
+
+def _refuse_unlocked(entities: list[Entity], wanted: Wanted, facts: Facts) -> None:
+    """A dependency of a dependency need not be locked; one of what is asked for must be."""
+    asked = set(wanted.entity_ids)
+    for entity in entities:
+        for dependency in entity.dependencies if entity.entity_id in asked else ():
+            needed = facts.ids_by_name.get(dependency.name)
+            if needed is not None and needed not in facts.entities:
+                raise StaleFacts(dependency.name)
 
 
 def clock(transaction: Transaction) -> datetime:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from worker.store.unit_of_work import Transaction
+from worker.store.transaction import Transaction
 
 KEPT = timedelta(hours=24)
 _REMOVED_AT_ONCE = 500

@@ -12,15 +12,20 @@ from contracts import subjects
 from contracts.values import timestamp
 from worker.domain.changes import WaitingEvent
 from worker.store import unit_of_work
-from worker.store.unit_of_work import DatabaseUnavailable, Transaction
+from worker.store.recent import RecentEvents
+from worker.store.transaction import Transaction
+from worker.store.unit_of_work import DatabaseUnavailable
 
 _LEADER_LOCK = 7_236_501_945
 _IDLE_LIMIT = "SET idle_session_timeout = '10s'"
 
+# Few rows at a time, so that those who are behind do not read the same ids again and again.
+_NAMED = "SELECT outbox_id, event_ids::text[] FROM outbox ORDER BY outbox_id LIMIT 100"
+
 # Rows are numbered under the entity's lock, so an entity's events stand in the order of their sequence, and
 # whatever is visible of them has no gap.
 _WAITING = """
-SELECT outbox_id, left_behind, event_id, nats_subject, body FROM (
+SELECT outbox_id, left_behind, event_id::text, nats_subject, body FROM (
     SELECT o.outbox_id, cardinality(o.event_ids) - position AS left_behind, e.event_id, e.nats_subject,
         e.body, row_number() OVER reading AS number, sum(octet_length(e.body)) OVER reading AS size
     FROM (SELECT outbox_id, event_ids FROM outbox ORDER BY outbox_id LIMIT %(events)s) o
@@ -72,11 +77,12 @@ Place = tuple[str, str]
 class Outbox:
     """The relay's own connection. It leads while this connection holds the advisory lock.
 
-    A leader that is stopped for longer than 10 s loses its connection, and with it the lead. Methods block,
-    and raise ``DatabaseUnavailable``.
+    A leader that is stopped for longer than 10 s loses its connection, and with it the lead. What ``recent``
+    holds is not read from the log. Methods block, and raise ``DatabaseUnavailable``.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, recent: RecentEvents | None = None) -> None:
+        self._recent = recent or RecentEvents()
         try:
             self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         except DBAPIError as error:
@@ -85,13 +91,35 @@ class Outbox:
 
     def try_to_lead(self) -> bool:
         """Whether the lead is this one's."""
-        self._execute(_IDLE_LIMIT)
+        self._statements.execute(_IDLE_LIMIT)
         ((leads,),) = self._execute("SELECT pg_try_advisory_lock(%(lock)s)", lock=_LEADER_LOCK)
         return bool(leads)
 
     def waiting(self, *, events: int, size: int) -> list[WaitingEvent]:
         """The next events, at most so many and so many bytes, but one at least if one waits."""
-        return [WaitingEvent(*row) for row in self._execute(_WAITING, events=events, bytes=size)]
+        named = self._execute(_NAMED)
+        if not named:
+            return []
+        return self._known(named, events, size) or [
+            WaitingEvent(outbox_id, left_behind, event_id, nats_subject, body.encode())
+            for outbox_id, left_behind, event_id, nats_subject, body in self._execute(
+                _WAITING, events=events, bytes=size
+            )
+        ]
+
+    def _known(self, named: Sequence[tuple[int, list[str]]], events: int, size: int) -> list[WaitingEvent]:
+        """The next events up to the first that is not known here."""
+        known: list[WaitingEvent] = []
+        for outbox_id, event_ids in named:
+            for left_behind, event_id in zip(reversed(range(len(event_ids))), event_ids, strict=True):
+                event = self._recent.get(event_id)
+                if event is None or len(known) == events:
+                    return known
+                size -= len(event.body)
+                if size < 0 and known:
+                    return known
+                known.append(WaitingEvent(outbox_id, left_behind, event_id, event.nats_subject, event.body))
+        return known
 
     def settle(self, published: Sequence[WaitingEvent]) -> None:
         """Forget events, the first ones of those waiting: they are in the stream."""
@@ -104,6 +132,7 @@ class Outbox:
                 whole.append(outbox_id)
         if whole:
             self._execute(_DELETE, ids=whole)
+        self._recent.forget(event.event_id for event in published)
 
     def live(self, places: Collection[Place]) -> list[tuple[str, bytes | None]]:
         """For each place the key and value of its live configuration, None where nothing is active."""
@@ -129,9 +158,7 @@ class Outbox:
     def _execute(self, statement: str, **parameters: Any) -> list[Any]:
         try:
             with unit_of_work.watched(self._connection):
-                if parameters:
-                    return self._statements.prepared(statement, parameters)
-                return self._statements.execute(statement)
+                return self._statements.prepared(statement, parameters)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseUnavailable("the relay's connection is gone") from error

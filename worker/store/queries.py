@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -12,11 +12,8 @@ from contracts import subjects
 from contracts.problems import ProblemError
 from contracts.values import timestamp
 from worker.domain.facts import Deployment, Entity, Environment
-from worker.store import rows
-from worker.store.unit_of_work import Transaction
-
-COUNTED = 10_000
-"""Up to here a total is counted; beyond, it is the planner's estimate."""
+from worker.store import lists, rows
+from worker.store.transaction import Transaction
 
 T = TypeVar("T")
 
@@ -69,29 +66,44 @@ def environments(transaction: Transaction) -> list[Environment]:
 
 def deployments(transaction: Transaction, which: Which) -> Page[Deployment]:
     """Deployments, newest first."""
+    walk = lists.deployments(which.conditions)
+    found, total = _asked(
+        transaction, which, lists.statement(walk, rows.DEPLOYMENT_COLUMNS, after=which.cursor is not None)
+    )
     return _page(
-        transaction,
+        [rows.deployment(row) for row in found],
         which,
-        source="deployments d",
-        columns=rows.DEPLOYMENT_COLUMNS,
-        order=("d.deployed_at", "d.deployment_id"),
-        record=rows.deployment,
+        total,
+        at_least=walk.counted + 1,
         position=lambda item: (item.deployed_at, item.deployment_id),
     )
 
 
 def entities(transaction: Transaction, which: Which) -> Page[Entity]:
-    """Entities that are not deleted, newest first."""
+    """Entities that are not deleted, newest first; ``active_in`` is an environment."""
+    walk = lists.entities(which.conditions)
+    make = lists.statement_of_active if which.conditions.get("active_in") else lists.statement
+    found, total = _asked(transaction, which, make(walk, rows.ENTITY_COLUMNS, after=which.cursor is not None))
     return _page(
-        transaction,
+        [rows.entity(row) for row in found],
         which,
-        source="entities",
-        columns=rows.ENTITY_COLUMNS,
-        order=("created_at", "entity_id"),
-        record=rows.entity,
+        total,
+        at_least=walk.counted + 1,
         position=lambda item: (item.created_at, item.entity_id),
-        always="deleted_at IS NULL",
     )
+
+
+_HISTORY = f"""
+WITH total AS MATERIALIZED (
+    SELECT count(*) AS total FROM (
+        SELECT 1 FROM events WHERE subject = %(subject)s ORDER BY sequence LIMIT {lists.COUNTED_OF_ONE + 1}
+    ) counted
+), page AS (
+    SELECT sequence, body FROM events WHERE subject = %(subject)s AND sequence > %(after)s
+    ORDER BY sequence LIMIT %(limit)s
+)
+SELECT total, sequence, body FROM total LEFT JOIN page ON true ORDER BY sequence
+"""  # noqa: S608 - made of constants
 
 
 def history(
@@ -105,19 +117,15 @@ def history(
         except ValueError:
             raise _no_cursor() from None
     found = transaction.execute(
-        "SELECT sequence, body FROM events WHERE subject = %(subject)s AND sequence > %(after)s "
-        "ORDER BY sequence LIMIT %(limit)s",
-        {"subject": subject, "after": min(after, 2**62), "limit": page_size + 1},
+        _HISTORY, {"subject": subject, "after": min(after, 2**62), "limit": page_size + 1}
     )
-    ((total,),) = transaction.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM events WHERE subject = %(subject)s LIMIT %(counted)s) counted",
-        {"subject": subject, "counted": COUNTED},
-    )
+    total = found[0][0]
+    events = [(sequence, body) for _, sequence, body in found if sequence is not None]
     return Page(
-        items=[(sequence, body) for sequence, body in found[:page_size]],
-        more=len(found) > page_size,
+        items=events[:page_size],
+        more=len(events) > page_size,
         total=total,
-        total_exact=total < COUNTED,
+        total_exact=total <= lists.COUNTED_OF_ONE,
         cursor_after=lambda item: _encoded(str(item[0])),
     )
 
@@ -131,73 +139,37 @@ def rejected(transaction: Transaction, command_ids: list[str]) -> set[str]:
     return {row[0] for row in found}
 
 
-def _page(
-    transaction: Transaction,
-    which: Which,
-    *,
-    source: str,
-    columns: str,
-    order: tuple[str, str],
-    record: Callable[[rows.Row], T],
-    position: Callable[[T], tuple[datetime, UUID]],
-    always: str = "true",
-) -> Page[T]:
-    conditions = [always]
-    parameters: dict[str, Any] = {}
-    for column, value in which.conditions.items():
-        if value is not None:
-            parameters[column] = str(value)
-            conditions.append(_CONDITIONS[column])
-    total, exact = _total(transaction, source, " AND ".join(conditions), parameters)
-    parameters["limit"] = which.page_size + 1
-    parameters["offset"] = 0
+def _asked(
+    transaction: Transaction, which: Which, statement: str
+) -> tuple[list[Sequence[Any]], tuple[int | None, int | None]]:
+    """The rows of a list, one more than the page has if there are more, and its total: exact or estimated."""
+    parameters = {column: str(value) for column, value in which.conditions.items() if value is not None}
+    bounds: dict[str, Any] = {"limit": which.page_size + 1, "offset": 0}
     if which.cursor is not None:
-        parameters["at"], parameters["id"] = _position(which.cursor)
-        conditions.append(f"({order[0]}, {order[1]}) < (%(at)s::timestamptz, %(id)s::uuid)")
+        bounds["at"], bounds["id"] = _position(which.cursor)
     else:
-        parameters["offset"] = (which.page - 1) * which.page_size
-    found: list[Any] = []
-    if not exact or parameters["offset"] < total:
-        found = transaction.execute(
-            f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions)} "  # noqa: S608 - values are parameters
-            f"ORDER BY {order[0]} DESC, {order[1]} DESC LIMIT %(limit)s OFFSET %(offset)s",
-            parameters,
-        )
+        bounds["offset"] = (which.page - 1) * which.page_size
+    found = transaction.execute(statement, {**parameters, **bounds})
+    exact, estimate, *_ = found[0]
+    return [row[2:] for row in found if row[2] is not None], (exact, estimate)
+
+
+def _page(
+    items: list[T],
+    which: Which,
+    total: tuple[int | None, int | None],
+    *,
+    at_least: int,
+    position: Callable[[T], tuple[datetime, UUID]],
+) -> Page[T]:
+    exact, estimate = total
     return Page(
-        items=[record(row) for row in found[: which.page_size]],
-        more=len(found) > which.page_size,
-        total=total,
-        total_exact=exact,
+        items=items[: which.page_size],
+        more=len(items) > which.page_size,
+        total=max(at_least, int(estimate or 0)) if exact is None else int(exact),
+        total_exact=exact is not None,
         cursor_after=lambda item: _encoded(f"{timestamp(position(item)[0])} {position(item)[1]}"),
     )
-
-
-_CONDITIONS = {
-    "entity_id": "entity_id = %(entity_id)s::uuid",
-    "environment": "environment = %(environment)s",
-    "status": "status = %(status)s",
-    "type": "type = %(type)s",
-    "name": "name = %(name)s",
-    "active_in": "entity_id IN (SELECT a.entity_id FROM deployments a "
-    "WHERE a.environment = %(active_in)s AND a.status = 'active')",
-}
-
-
-def _total(
-    transaction: Transaction, source: str, condition: str, parameters: dict[str, Any]
-) -> tuple[int, bool]:
-    """How many there are, and whether that is counted or the planner's estimate."""
-    ((counted,),) = transaction.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {condition} LIMIT {COUNTED + 1}) counted",  # noqa: S608
-        parameters,
-    )
-    if counted <= COUNTED:
-        return counted, True
-    ((plan,),) = transaction.execute(
-        f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {source} WHERE {condition}",  # noqa: S608
-        parameters,
-    )
-    return max(counted, int(plan[0]["Plan"]["Plan Rows"])), False
 
 
 def _encoded(position: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from worker.store.unit_of_work import Transaction
+from worker.store.transaction import Transaction
 
 TABLE = "stream_copy"
 

@@ -57,6 +57,17 @@ entities: Final = Table(
     _time("deleted_at", nullable=True),
     Index("entity_name_taken", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
     Index("entities_newest", "created_at", "entity_id", postgresql_where=text("deleted_at IS NULL")),
+    Index(
+        "entities_by_type",
+        "type",
+        "status",
+        "created_at",
+        "entity_id",
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index(
+        "entities_by_status", "status", "created_at", "entity_id", postgresql_where=text("deleted_at IS NULL")
+    ),
     Index("entities_depending", "dependency_names", postgresql_using="gin"),
 )
 
@@ -114,6 +125,7 @@ deployments: Final = Table(
         postgresql_where=text("status = 'inactive'"),
     ),
     Index("deployments_newest", "deployed_at", "deployment_id"),
+    Index("deployments_by_status", "environment", "status", "deployed_at", "deployment_id"),
 )
 
 environments: Final = Table(

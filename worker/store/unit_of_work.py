@@ -1,18 +1,20 @@
 """Transactions: the only place that commits, and the only one that reads the driver's errors."""
 
 import random
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
+import psycopg2
 import sqlalchemy
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from worker.store.rows import uuid_of
 from worker.store.silence import SilenceWatch
+from worker.store.transaction import Transaction
 
 _RETRIED = ("40001", "40P01")  # serialization_failure, deadlock_detected
 _AWAY = ("08", "57", "53")  # connection, operator intervention (shutdown), insufficient resources
@@ -26,7 +28,8 @@ _SOON_SECONDS = 1.0
 _END_SESSION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = %(xid)s::xid8::xid"
 _WRITTEN = "SELECT EXISTS (SELECT 1 FROM events WHERE event_id = %(event_id)s::uuid)"
 
-_PARAMETER = re.compile(r"%\((\w+)\)s")
+_UUID_OID = 2950
+_ID = psycopg2.extensions.new_type((_UUID_OID,), "UUID", lambda text, _: text and uuid_of(text))
 
 T = TypeVar("T")
 
@@ -55,51 +58,18 @@ class StaleFacts(Exception):
     """Facts changed between finding their rows and locking them; the transaction is to be run again."""
 
 
-class Transaction:
-    """A transaction under way.
-
-    ``xid`` and ``event_id``, one of the events that it writes, let its outcome be found out after a lost
-    connection.
-    """
-
-    __slots__ = ("connection", "event_id", "xid")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.xid: str | None = None
-        self.event_id: str | None = None
-
-    def execute(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
-        """The rows of one statement; parameters are psycopg2's ``%(name)s``."""
-        result = self.connection.exec_driver_sql(statement, parameters or {})
-        return list(result) if result.returns_rows else []
-
-    def prepared(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
-        """The same for a statement of the hot path: planned once a connection, not at each use.
-
-        psycopg2 has no call for it, so PREPARE and EXECUTE are said in SQL.
-        """
-        names: dict[str, str] = self.connection.info.setdefault("prepared", {})
-        execution = names.get(statement)
-        if execution is None:
-            name = f"library_{len(names)}"
-            order = list(dict.fromkeys(_PARAMETER.findall(statement)))
-            numbered = _PARAMETER.sub(lambda match: f"${order.index(match[1]) + 1}", statement)
-            self.connection.exec_driver_sql(f"PREPARE {name} AS {numbered.replace('%', '%%')}")
-            arguments = ", ".join(f"%({each})s" for each in order)
-            execution = names[statement] = f"EXECUTE {name} ({arguments})" if order else f"EXECUTE {name}"
-        return self.execute(execution, parameters)
-
-
 _SESSION = "-c timezone=UTC -c synchronous_commit=on -c lock_timeout=5s -c jit=off"
 # A worker that is stopped or cut off holds its locks for 2 s at most: less than others wait for them.
 _LIMITS = " -c statement_timeout=15s -c idle_in_transaction_session_timeout=2s"
 _BY_KEY = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
 
-def connect(url: str, *, name: str, size: int, by_key: bool = False, patient: bool = False) -> Engine:
+def connect(
+    url: str, *, name: str, size: int, autocommit: bool = False, by_key: bool = False, patient: bool = False
+) -> Engine:
     """A pool of ``size`` durable connections that speak UTC. Connects at first use.
 
+    ``autocommit`` is for those who use ``run`` and ``read`` alone, which begin and commit by themselves.
     ``by_key`` is for prepared statements that look up by key: their plans are made while the tables are young
     and kept long after, so plans that scan are ruled out. ``patient`` is for an operator's work on whole
     tables: statements take as long as they need, and a server that pauses is not taken for dead.
@@ -110,6 +80,7 @@ def connect(url: str, *, name: str, size: int, by_key: bool = False, patient: bo
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,
+        isolation_level="AUTOCOMMIT" if autocommit else None,
         hide_parameters=True,
         connect_args={
             "application_name": name,
@@ -118,9 +89,15 @@ def connect(url: str, *, name: str, size: int, by_key: bool = False, patient: bo
             "options": options,
         },
     )
+    sqlalchemy.event.listen(engine, "connect", _read_ids_at_once)
+    engine.update_execution_options(autocommits=autocommit)
     if not patient:
         engine.update_execution_options(silence=SilenceWatch())
     return engine
+
+
+def _read_ids_at_once(driver: Any, _: Any) -> None:
+    psycopg2.extensions.register_type(_ID, driver)
 
 
 def watched(connection: Connection) -> AbstractContextManager[None]:
@@ -132,10 +109,9 @@ def watched(connection: Connection) -> AbstractContextManager[None]:
 @contextmanager
 def _session(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection, watched(connection):
-        try:
-            yield connection
-        finally:
-            connection.close()  # within the watch: it may have to roll back
+        if not connection.get_execution_options()["autocommits"]:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+        yield connection
 
 
 @contextmanager
@@ -172,7 +148,6 @@ def read(engine: Engine, work: Callable[[Transaction], T]) -> T:
     for attempt in (0, 1):
         try:
             with _session(engine) as connection:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
                 return work(Transaction(connection))
         except (DBAPIError, PoolTimeout) as error:
             if attempt or not _worth_another_try(error, 0, began):
@@ -183,10 +158,18 @@ def read(engine: Engine, work: Callable[[Transaction], T]) -> T:
 def _once(engine: Engine, work: Callable[[Transaction], T]) -> T:
     with _session(engine) as connection:
         under_way = Transaction(connection)
-        result = work(under_way)
+        under_way.begin()
         try:
-            connection.commit()
-        except (OperationalError, InterfaceError) as error:
+            result = work(under_way)
+        except BaseException:
+            under_way.roll_back()
+            raise
+        try:
+            under_way.commit()
+        except DBAPIError as error:
+            under_way.roll_back()
+            if not error.connection_invalidated:
+                raise
             lost = error
         else:
             return result
@@ -207,9 +190,9 @@ def _committed(engine: Engine, lost: Transaction, error: DBAPIError) -> bool:
     while time.monotonic() < until:
         try:
             with _session(engine) as connection:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
-                if _is_over(connection, lost.xid):
-                    found = connection.exec_driver_sql(_WRITTEN, {"event_id": lost.event_id}).scalar_one()
+                asking = Transaction(connection)
+                if _is_over(asking, lost.xid):
+                    ((found,),) = asking.execute(_WRITTEN, {"event_id": lost.event_id})
                     return bool(found)
         except (DBAPIError, PoolTimeout):
             pass
@@ -217,17 +200,17 @@ def _committed(engine: Engine, lost: Transaction, error: DBAPIError) -> bool:
     raise OutcomeUnknown from error
 
 
-def _is_over(connection: Connection, xid: str) -> bool:
+def _is_over(asking: Transaction, xid: str) -> bool:
     """Whether nothing can come of a transaction any more; its session, which nobody has, is ended."""
     try:
-        status = connection.exec_driver_sql("SELECT pg_xact_status(%(xid)s::xid8)", {"xid": xid}).scalar()
+        ((status,),) = asking.execute("SELECT pg_xact_status(%(xid)s::xid8)", {"xid": xid})
     except DBAPIError as refusal:
         if _code(refusal) == _NUMBER_OF_THE_FUTURE:  # it crashed since, and has not come to it again
             return True
         raise
     if status == "in progress":
-        connection.exec_driver_sql(_END_SESSION, {"xid": xid})
-    return status != "in progress"
+        asking.execute(_END_SESSION, {"xid": xid})
+    return bool(status != "in progress")
 
 
 def _worth_another_try(error: DBAPIError | PoolTimeout, attempt: int, began: float) -> bool:

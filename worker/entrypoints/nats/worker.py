@@ -29,6 +29,7 @@ from worker.messaging.discovery import Discovery
 from worker.messaging.relay import Relay
 from worker.settings import Settings
 from worker.store import schema
+from worker.store.recent import RecentEvents
 
 log = structlog.get_logger()
 _DRAIN_SECONDS = 7.5
@@ -87,13 +88,15 @@ class Worker:
         self._relay_connection = sturdy(
             await nats.connect(self.settings.nats_url.split(","), **self.relay_connectivity.options())
         )
-        self.relay = bootstrap.make_relay(self.engines, self._relay_connection)
+        recent = RecentEvents()
+        self.relay = bootstrap.make_relay(self.engines, self._relay_connection, recent)
         loop = asyncio.get_running_loop()
         self.deliveries = Deliveries()
         self.dispatcher = bootstrap.make_dispatcher(
             self.settings,
             self.engines,
             sink=self.deliveries.sink,
+            recent=recent,
             committed=partial(_in_loop, loop, self.relay.wake),
             figures=(self._nats_figures, self._worker_figures, self._relay_figures),
         )

@@ -22,7 +22,8 @@ from worker.store import restore as tables
 from worker.store.backup_file import BackupReader, Manifest
 from worker.store.outbox import Outbox
 from worker.store.stream_copy import StoredMessage, StreamCopy
-from worker.store.unit_of_work import Transaction, transaction
+from worker.store.transaction import Transaction
+from worker.store.unit_of_work import transaction
 
 _STANDSTILL = 30.0
 _LOOK_AGAIN = 0.1

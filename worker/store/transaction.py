@@ -1,0 +1,106 @@
+"""A transaction under way: its statements go to the driver's own cursor.
+
+SQLAlchemy has the pool, the dialect and the errors; its results, made for everything that a database can
+give, cost a third of what the lane spends in Python, so the rows come straight from psycopg2.
+"""
+
+import re
+from typing import Any
+
+import psycopg2
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+class Transaction:
+    """Statements on one connection, whose isolation level is AUTOCOMMIT.
+
+    After ``begin`` they are one transaction until ``commit``; without it each is its own. ``xid`` and
+    ``event_id``, one of the events that it writes, let its outcome be found out after a lost connection.
+    Methods block, and raise SQLAlchemy's ``DBAPIError``.
+    """
+
+    __slots__ = ("_ahead", "_cursor", "_last", "connection", "event_id", "xid")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._cursor: Any = connection.connection.cursor()
+        self._ahead = ""
+        self._last: tuple[str, dict[str, Any]] | None = None
+        self.xid: str | None = None
+        self.event_id: str | None = None
+
+    def begin(self) -> None:
+        """Begin a transaction, in one round trip with its first statement."""
+        self._ahead = "BEGIN; "
+
+    def execute(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+        """The rows of one statement; parameters are psycopg2's ``%(name)s``."""
+        return self._say(statement, parameters or {})
+
+    def prepared(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+        """The same for a statement of the hot path: planned once a connection, not at each use."""
+        return self.execute(self._execution(statement), parameters)
+
+    def with_commit(self, statement: str, parameters: dict[str, Any]) -> None:
+        """Have this statement, a prepared one, executed with the commit, in one round trip."""
+        assert self._last is None, "one statement is the last"
+        self._last = self._execution(statement), parameters
+
+    def commit(self) -> None:
+        """Commit what was begun, if any statement was executed."""
+        if self._last is not None:
+            statement, parameters = self._last
+            self._say(f"{statement}; COMMIT", parameters)
+        elif not self._ahead:
+            self._say("COMMIT", {})
+
+    def roll_back(self) -> None:
+        """Undo what was begun; what cannot be undone is ended by closing its connection."""
+        if self._ahead or self.connection.invalidated:
+            return
+        try:
+            self._say("ROLLBACK", {})
+        except DBAPIError:
+            if not self.connection.invalidated:
+                self.connection.invalidate()
+
+    def _say(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
+        text, self._ahead = self._ahead + statement, ""
+        try:
+            self._cursor.execute(text, parameters)
+            return self._cursor.fetchall() if self._cursor.description else []
+        except psycopg2.Error as error:
+            raise self._said_by_sqlalchemy(error) from error
+
+    def _execution(self, statement: str) -> str:
+        """The EXECUTE of a statement; psycopg2 has no call for it, so PREPARE and EXECUTE are said in SQL."""
+        names: dict[str, str] = self.connection.info.setdefault("prepared", {})
+        execution = names.get(statement)
+        if execution is None:
+            name = f"library_{len(names)}"
+            order = list(dict.fromkeys(_PARAMETER.findall(statement)))
+            numbered = _PARAMETER.sub(lambda match: f"${order.index(match[1]) + 1}", statement)
+            self._say(f"PREPARE {name} AS {numbered.replace('%', '%%')}", {})
+            arguments = ", ".join(f"%({each})s" for each in order)
+            execution = names[statement] = f"EXECUTE {name} ({arguments})" if order else f"EXECUTE {name}"
+        return execution
+
+    def _said_by_sqlalchemy(self, error: psycopg2.Error) -> BaseException:
+        """The error as SQLAlchemy says it; where the connection is gone, its pool begins anew."""
+        dialect = self.connection.dialect
+        gone = dialect.is_disconnect(error, self.connection.connection.dbapi_connection, self._cursor)  # type: ignore[arg-type]
+        if gone:
+            self.connection.invalidate(error)
+            self.connection.engine.dispose(close=False)
+        return DBAPIError.instance(
+            None,
+            None,
+            error,
+            psycopg2.Error,
+            hide_parameters=True,
+            connection_invalidated=gone,
+            dialect=dialect,
+        )
