@@ -71,6 +71,9 @@ async def look(caller, lost) -> Seen:
         "entities": await caller.ask(subjects.ENTITY_LIST),
         "all": await caller.ask(subjects.DEPLOY_LIST),
     }
+    for page in found.values():
+        if not page["total_exact"]:  # the planner's estimate
+            del page["total"]
     found["environments"] = await caller.ask(subjects.ENVIRONMENT_LIST)
     for entity in lost.entities:
         found[entity["entity_id"]] = await caller.entity(entity)

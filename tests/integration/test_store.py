@@ -9,12 +9,9 @@ import psycopg2
 import pytest
 
 from contracts import subjects
+from tests.lane import BLOCKED, lane_held
 from tests.refusals import refusal
 from tests.system import eventually
-
-BLOCKED = """
-SELECT count(*) FROM pg_stat_activity WHERE application_name = 'library-worker' AND wait_event_type = 'Lock'
-"""
 
 
 @contextmanager
@@ -73,24 +70,16 @@ async def test_a_deploy_that_is_not_stored_as_decided_is_undone(system, caller, 
     assert (await caller.get(active))["status"] == "active"
 
 
-async def test_others_of_the_same_batch_succeed_where_one_fails(system, caller, spoiled):
-    culprit, holder = await caller.create(), await caller.create()
-    others = [await caller.create() for _ in range(6)]
+async def test_of_a_full_batch_with_one_that_fails_the_others_succeed(system, caller, spoiled):
+    culprit = await caller.create()
+    others = [await caller.create() for _ in range(63)]
     spoiled(culprit)
     worker = system.workers[0]
     splits = sum("batch_split" in line for line in worker.lines)
-    with aside(system) as somebody:
-        somebody.cursor().execute(
-            "SELECT 1 FROM entities WHERE entity_id = %s FOR UPDATE", (holder["entity_id"],)
-        )
-        held = asyncio.ensure_future(caller.deploy(holder))
-        await lane_waits(system)
-        asking = [asyncio.ensure_future(refusal(caller.deploy(culprit)))]
-        for entity in others:
-            asking.insert(len(asking) // 2, asyncio.ensure_future(caller.deploy(entity)))
-        await caller.connection.flush()
-        somebody.rollback()
-        assert (await held)["status"] == "active"
+    async with lane_held(system, caller) as queued:
+        asking = [asyncio.ensure_future(caller.deploy(entity)) for entity in others]
+        asking.insert(len(asking) // 2, asyncio.ensure_future(refusal(caller.deploy(culprit))))
+        await queued(64)
 
     outcomes = await asyncio.gather(*asking)
 

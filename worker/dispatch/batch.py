@@ -4,16 +4,16 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from contracts.ids import uuid7
 from contracts.problems import NO_OUTCOMES, ProblemError
 from worker.dispatch.answer import Answer
 from worker.dispatch.ledger import Ledger
+from worker.dispatch.queue import Ties
 from worker.dispatch.transitions import Announced
 from worker.domain.changes import Moment
 from worker.domain.command import Command
@@ -48,26 +48,32 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Result:
-    """What came of a batch: an answer for each command by its position, None for those put off."""
+    """What came of a batch: an answer for each command by its place, None for those put off.
+
+    ``put_off`` says, by their places, what holds those to their order: their entity and their key.
+    """
 
     answers: list[Answer | None]
+    put_off: dict[int, Ties] = field(default_factory=dict)
     events: Sequence[EventRow] = ()
     announced: list[Announced] = field(default_factory=list)
 
 
-def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Result:
+def run(
+    transaction: Transaction, commands: Sequence[Command[Any]], *, again: int = 0, held: Ties = frozenset()
+) -> Result:
     """Decide and write them all.
 
     A command is put off to a later batch where it reads more of its entity than a former command of this one
-    left up to date; so are the later commands of that entity, in their order. Raises what the store raises,
-    ``PostValidationFailed`` and ``TooLate``; then nothing is written.
+    left up to date; so are the later commands of that entity, in their order. So are those whose entity or
+    key is ``held`` by a command that waits elsewhere, save the first ``again``, which came before it. Raises
+    what the store raises, ``PostValidationFailed`` and ``TooLate``; then nothing is written.
     """
     started = time.monotonic()
     entries = [_entry(command) for command in commands]
     loaded = facts.load(transaction, _wanted(entries), lock=True)
     batch = _Batch(loaded.facts, loaded.outcomes, _rejected_before(transaction, entries))
-    answers = [batch.answer(entry) for entry in entries]
-    result = Result(answers, batch.ledger.events, batch.ledger.announced)
+    result = batch.result(entries, again, held)
     if batch.ledger.events:
         _write(transaction, batch.ledger)
     idempotency.keep(transaction, batch.first_outcomes.items(), loaded.facts.now)
@@ -82,6 +88,11 @@ def _entry(command: Command[Any]) -> Entry:
         return Entry(command, Needs(), None)
     key = command.key and OutcomeKey(command.caller.name, command.operation, command.key)
     return Entry(command, OPERATIONS[command.operation].needs(command), key or None)
+
+
+def _ties(entry: Entry, facts: Facts) -> Ties:
+    """What holds a command to its place: none of its entity, or with its key, is decided before its turn."""
+    return {tie for tie in (entry.needs.entity_in(facts), entry.key) if tie}
 
 
 def _rejected_before(transaction: Transaction, entries: Sequence[Entry]) -> set[str]:
@@ -128,11 +139,19 @@ class _Batch:
     ledger: Ledger = field(init=False)
     first_outcomes: dict[OutcomeKey, Outcome] = field(default_factory=dict)
     earliest_deadline: Any = None
-    put_off_entities: set[UUID] = field(default_factory=set)
-    put_off_keys: set[OutcomeKey] = field(default_factory=set)
+    held: set[Hashable] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.facts)
+
+    def result(self, entries: Sequence[Entry], again: int, held: Ties) -> Result:
+        """The answers to all; what is held elsewhere holds up only those behind the first ``again``."""
+        answers = [self.answer(entry) for entry in entries[:again]]
+        self.held |= held
+        answers += [self.answer(entry) for entry in entries[again:]]
+        waiting = (place for place, answer in enumerate(answers) if answer is None)
+        put_off = {place: _ties(entries[place], self.facts) for place in waiting}
+        return Result(answers, put_off, self.ledger.events, self.ledger.announced)
 
     def answer(self, entry: Entry) -> Answer | None:
         """The answer to one command, on the facts as the former ones left them."""
@@ -186,14 +205,10 @@ class _Batch:
         _, needs, key = entry
         entity_id = needs.entity_in(self.facts)
         if (
-            entity_id in self.put_off_entities
-            or key in self.put_off_keys
+            not self.held.isdisjoint((entity_id, key))
             or (needs.reads_history and self.ledger.touched(entity_id))
             or self.ledger.depends_anew(entity_id)
         ):
-            if entity_id:
-                self.put_off_entities.add(entity_id)
-            if key:
-                self.put_off_keys.add(key)
+            self.held |= _ties(entry, self.facts)
             return True
         return False

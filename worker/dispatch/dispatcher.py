@@ -14,7 +14,7 @@ from contracts import subjects
 from contracts.problems import ProblemError
 from worker.dispatch import batch, reading
 from worker.dispatch.answer import Answer
-from worker.dispatch.queue import CommandQueue
+from worker.dispatch.queue import CommandQueue, Taken, Ties
 from worker.dispatch.transitions import Announced, log_transitions
 from worker.domain.command import Command
 from worker.domain.errors import EntityNameTaken
@@ -101,19 +101,18 @@ class Dispatcher:
             thread.join(timeout=5)
 
     def _write_lane(self) -> None:
-        while tickets := self.write_queue.take(self._batch_size):
-            answers = self._answers(tickets)
-            answered = [(ticket, answer) for ticket, answer in zip(tickets, answers, strict=True) if answer]
-            self._sink(answered)
-            put_off = [ticket for ticket, answer in zip(tickets, answers, strict=True) if answer is None]
+        while (taken := self.write_queue.take(self._batch_size)).items:
+            result = self._result(taken)
+            pairs = zip(taken.items, result.answers, strict=True)
+            self._sink([(ticket, answer) for ticket, answer in pairs if answer])
             log_transitions(self._announced)
             self._announced.clear()
-            self.write_queue.settle(len(answered), put_off)
+            self.write_queue.settle(taken, result.put_off)
 
     def _read_lane(self) -> None:
-        while tickets := self.read_queue.take(1):
-            self._sink([(ticket, self._read(ticket.command)) for ticket in tickets])
-            self.read_queue.settle(len(tickets))
+        while (taken := self.read_queue.take(1)).items:
+            self._sink([(ticket, self._read(ticket.command)) for ticket in taken.items])
+            self.read_queue.settle(taken)
 
     def _read(self, command: Command[Any]) -> Answer:
         try:
@@ -132,42 +131,53 @@ class Dispatcher:
             unit_of_work.read(self._reads, lambda transaction: self._clock.require_time(command, transaction))
         return Answer(self._status())
 
-    def _answers(self, tickets: Sequence[Ticket]) -> Sequence[Answer | None]:
+    def _result(self, taken: Taken[Ticket]) -> batch.Result:
         """An answer for each: all in one transaction, or, where that fails, each in its own."""
+        commands = [ticket.command for ticket in taken.items]
         try:
-            return self._run([ticket.command for ticket in tickets])
+            return self._run(commands, taken.again, taken.held)
         except Exception as error:  # noqa: BLE001 - every request is answered
             if isinstance(error, DatabaseUnavailable):
-                return [_failure(ticket.command, error) for ticket in tickets]
-            if len(tickets) > 1:
-                log.info("batch_split", commands=len(tickets), because=type(error).__name__)
-        return [self._alone(ticket.command) for ticket in tickets]
+                return batch.Result([_failure(command, error) for command in commands])
+            if len(commands) > 1:
+                log.info("batch_split", commands=len(commands), because=type(error).__name__)
+        return self._one_by_one(commands, taken.again, taken.held)
 
-    def _alone(self, command: Command[Any]) -> Answer:
+    def _one_by_one(self, commands: Sequence[Command[Any]], again: int, held: Ties) -> batch.Result:
+        result = batch.Result([])
+        held = set(held)
+        for place, command in enumerate(commands):
+            alone = self._alone(command, frozenset() if place < again else held)
+            result.answers += alone.answers
+            if ties := alone.put_off.get(0):
+                result.put_off[place] = ties
+                held |= ties
+        return result
+
+    def _alone(self, command: Command[Any], held: Ties) -> batch.Result:
         for tries_left in reversed(range(_TRIES_ALONE)):
             try:
-                (answer,) = self._run([command])
+                return self._run([command], 0, held)
             except (UniqueViolation, KeyTaken, GuardFailed) as error:
                 if not tries_left:  # on fresh facts the rules say the same in their own words
-                    return _failure(command, error)
+                    return batch.Result([_failure(command, error)])
             except Exception as error:  # noqa: BLE001 - every request is answered
-                return _failure(command, error)
-            else:
-                assert answer is not None, "the first command of a batch is never put off"
-                return answer
+                return batch.Result([_failure(command, error)])
         raise AssertionError("unreachable")
 
-    def _run(self, commands: Sequence[Command[Any]]) -> Sequence[Answer | None]:
+    def _run(self, commands: Sequence[Command[Any]], again: int, held: Ties) -> batch.Result:
         while True:
             try:
-                result = unit_of_work.run(self._writes, lambda transaction: batch.run(transaction, commands))
+                result = unit_of_work.run(
+                    self._writes, lambda transaction: batch.run(transaction, commands, again=again, held=held)
+                )
             except batch.TooLate:
                 continue  # the clock has moved on: those too late are refused now
             break
         if result.events:
             self._committed(result.events)
             self._announced += result.announced
-        return result.answers
+        return result
 
 
 def _lane(name: str, work: Callable[[], None]) -> threading.Thread:

@@ -27,6 +27,8 @@ def _settings() -> Settings | None:
 
 def worker() -> int:
     """``library worker``: take requests until SIGTERM."""
+    import uvloop
+
     from contracts.connection import NoAnswerError
     from worker.bootstrap import UnsuitableServer
     from worker.entrypoints.nats.worker import Worker
@@ -39,7 +41,7 @@ def worker() -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        asyncio.run(Worker(settings).run())
+        uvloop.run(Worker(settings).run())
     except NoAnswerError as problem:
         print(f"library worker: NATS: {problem.detail}", file=sys.stderr)
         return _FAILED

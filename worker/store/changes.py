@@ -15,8 +15,9 @@ from uuid import UUID
 import orjson
 
 from contracts.values import timestamp
-from worker.domain.facts import Deployment, Document, Entity, Environment
+from worker.domain.facts import Deployment, Entity, Environment
 from worker.domain.validation import Written
+from worker.store import rows
 from worker.store.transaction import Transaction
 
 
@@ -173,12 +174,14 @@ def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
     Raises ``GuardFailed`` where a row was not as expected.
     """
     if changes.new_entities:
-        transaction.prepared(_INSERT_ENTITIES, _rows(_entity(entity) for entity in changes.new_entities))
+        transaction.prepared(
+            _INSERT_ENTITIES, _rows(rows.of_entity(entity) for entity in changes.new_entities)
+        )
     stored = _records(transaction, changes)
     if changes.environments:
         _guarded(
             transaction.prepared(
-                _UPDATE_ENVIRONMENTS, _rows(_environment(each) for each in changes.environments)
+                _UPDATE_ENVIRONMENTS, _rows(rows.of_environment(each) for each in changes.environments)
             ),
             changes.environments,
         )
@@ -195,16 +198,18 @@ def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
 def _records(transaction: Transaction, changes: Changes) -> dict[UUID, tuple[Any, bool]]:
     """Write deployments, and entities that there were before; status and filled config of each, by its id."""
     moves, edits = changes.changed_deployments, changes.changed_entities
-    rows = {
-        "leaving": [_move(*pair) for pair in moves if pair[1].status != "active"],
-        "arriving": [_move(*pair) for pair in moves if pair[1].status == "active"],
-        "created": [_deployment(deployment) for deployment in changes.new_deployments],
+    written_as = {
+        "leaving": [rows.of_move(*pair) for pair in moves if pair[1].status != "active"],
+        "arriving": [rows.of_move(*pair) for pair in moves if pair[1].status == "active"],
+        "created": [rows.of_deployment(deployment) for deployment in changes.new_deployments],
         "activated": [
-            _expecting(_activation, *pair) for pair in edits if pair[0].revision == pair[1].revision
+            _expecting(rows.of_activation, *pair) for pair in edits if pair[0].revision == pair[1].revision
         ],
-        "edited": [_expecting(_entity, *pair) for pair in edits if pair[0].revision != pair[1].revision],
+        "edited": [
+            _expecting(rows.of_entity, *pair) for pair in edits if pair[0].revision != pair[1].revision
+        ],
     }
-    parts = {part: of_part for part, of_part in rows.items() if of_part}
+    parts = {part: of_part for part, of_part in written_as.items() if of_part}
     if not parts:
         return {}
     written = transaction.prepared(
@@ -217,22 +222,6 @@ def _records(transaction: Transaction, changes: Changes) -> dict[UUID, tuple[Any
     return {identifier: (status, has_config) for _, identifier, status, has_config in written}
 
 
-def _move(before: Deployment, after: Deployment) -> dict[str, Any]:
-    return {
-        "deployment_id": after.deployment_id,
-        "status": after.status,
-        "rolled_back_at": timestamp(after.rolled_back_at),
-        "rolled_back_by": after.rolled_back_by,
-        "rollback_reason": after.rollback_reason,
-        "previous_deployment_id": after.previous_deployment_id,
-        "warnings": _fragment(after.warnings),
-        "updated_at": timestamp(after.updated_at),
-        "activated_at": timestamp(after.activated_at),
-        "deactivated_at": timestamp(after.deactivated_at),
-        "expected_status": before.status,
-    }
-
-
 def _expecting(shape: Callable[[Entity], dict[str, Any]], before: Entity, after: Entity) -> dict[str, Any]:
     return {**shape(after), "expected_sequence": before.event_sequence}
 
@@ -241,7 +230,7 @@ def _announce(transaction: Transaction, events: list[EventRow]) -> None:
     if not events:
         return
     transaction.event_id = str(events[0].event_id)
-    rows = (
+    log = (
         {
             "event_id": event.event_id,
             "entity_id": event.entity_id,
@@ -254,96 +243,14 @@ def _announce(transaction: Transaction, events: list[EventRow]) -> None:
         }
         for event in events
     )
-    ids = "{" + ",".join(str(event.event_id) for event in events) + "}"
-    transaction.with_commit(_INSERT_EVENTS, {**_rows(rows), "ids": ids})
+    ids = rows.uuids([event.event_id for event in events])
+    transaction.with_commit(_INSERT_EVENTS, {**_rows(log), "ids": ids})
 
 
-def _guarded(rows: list[Any], expected: Sequence[Any]) -> list[Any]:
-    if len(rows) != len(expected):
-        raise GuardFailed(f"{len(rows)} of {len(expected)} rows were as expected")
-    return rows
+def _guarded(written: list[Any], expected: Sequence[Any]) -> None:
+    if len(written) != len(expected):
+        raise GuardFailed(f"{len(written)} of {len(expected)} rows were as expected")
 
 
 def _rows(values: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"rows": orjson.dumps(list(values)).decode()}
-
-
-def _fragment(document: Document | None) -> orjson.Fragment | None:
-    return None if document is None else orjson.Fragment(document.text)
-
-
-def _activation(entity: Entity) -> dict[str, Any]:
-    return {
-        "entity_id": entity.entity_id,
-        "status": entity.status,
-        "event_sequence": entity.event_sequence,
-        "deployed_at": timestamp(entity.deployed_at),
-        "deployed_by": entity.deployed_by,
-        "deployment_config": _fragment(entity.deployment_config),
-        "updated_at": timestamp(entity.updated_at),
-    }
-
-
-def _entity(entity: Entity) -> dict[str, Any]:
-    return {
-        **_activation(entity),
-        "name": entity.name,
-        "type": entity.type,
-        "version": entity.version,
-        "created_by": entity.created_by,
-        "description": entity.description,
-        "config": _fragment(entity.config),
-        "parameters": _fragment(entity.parameters),
-        "declared_status": entity.declared_status,
-        "health_status": entity.health_status,
-        "tags": entity.tags,
-        "dependencies": [{"name": each.name, "version": each.specifier} for each in entity.dependencies],
-        "dependency_names": [each.name for each in entity.dependencies],
-        "revision": entity.revision,
-        "created_at": timestamp(entity.created_at),
-        "deleted_at": timestamp(entity.deleted_at),
-    }
-
-
-def _deployment(of: Deployment) -> dict[str, Any]:
-    return {
-        "deployment_id": of.deployment_id,
-        "entity_id": of.entity_id,
-        "entity_name": of.entity_name,
-        "version": of.version,
-        "environment": of.environment,
-        "config_snapshot": _fragment(of.config_snapshot),
-        "parameters_snapshot": _fragment(of.parameters_snapshot),
-        "status": of.status,
-        "deployed_at": timestamp(of.deployed_at),
-        "deployed_by": of.deployed_by,
-        "deployment_method": of.deployment_method,
-        "reason": of.reason,
-        "rolled_back_at": timestamp(of.rolled_back_at),
-        "rolled_back_by": of.rolled_back_by,
-        "rollback_reason": of.rollback_reason,
-        "previous_deployment_id": of.previous_deployment_id,
-        "health_checks": _fragment(of.health_checks),
-        "last_health_check": timestamp(of.last_health_check),
-        "error_logs": of.error_logs,
-        "deployment_duration_ms": of.deployment_duration_ms,
-        "validation_results": _fragment(of.validation_results),
-        "warnings": _fragment(of.warnings),
-        "confirm_by": timestamp(of.confirm_by),
-        "created_at": timestamp(of.created_at),
-        "updated_at": timestamp(of.updated_at),
-        "activated_at": timestamp(of.activated_at),
-        "deactivated_at": timestamp(of.deactivated_at),
-    }
-
-
-def _environment(environment: Environment) -> dict[str, Any]:
-    return {
-        "environment": environment.environment,
-        "activation": environment.activation,
-        "confirm_timeout_s": environment.confirm_timeout_s,
-        "auto_rollback": environment.auto_rollback,
-        "unhealthy_after": environment.unhealthy_after,
-        "concurrency": environment.concurrency,
-        "require_status": environment.require_status,
-    }

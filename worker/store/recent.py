@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from worker.store.changes import EventRow
 
-_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES = 8 * 1024 * 1024
 
 
 class Recent(NamedTuple):
@@ -17,7 +17,7 @@ class Recent(NamedTuple):
 
 
 class RecentEvents:
-    """The latest, at most 16 MiB; for any threads. What is missing is in the database all the same."""
+    """The latest, at most 8 MiB; for any threads. What is missing is in the database all the same."""
 
     def __init__(self) -> None:
         self._events: dict[str, Recent] = {}

@@ -1,4 +1,8 @@
-"""Rows to records: the columns each record is read by, documents as text so that they need no parsing."""
+"""Rows to records, and back.
+
+Records are read by columns, documents as text so that they need no parsing, and written as JSON objects whose
+members are columns.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from contracts.values import timestamp
 from worker.domain.facts import Dependency, Deployment, Document, Entity, Environment
 
 Row = Sequence[Any]
@@ -110,3 +115,105 @@ def environment(values: dict[str, Any]) -> Environment:
 def uuids(ids: Sequence[UUID] | set[UUID]) -> str:
     """An array of ids as the text that PostgreSQL casts to ``uuid[]``."""
     return "{" + ",".join(map(str, ids)) + "}"
+
+
+def of_move(before: Deployment, after: Deployment) -> dict[str, Any]:
+    """What a transition may change of a deployment, and the status that it was decided on."""
+    return {
+        "deployment_id": after.deployment_id,
+        "status": after.status,
+        "rolled_back_at": timestamp(after.rolled_back_at),
+        "rolled_back_by": after.rolled_back_by,
+        "rollback_reason": after.rollback_reason,
+        "previous_deployment_id": after.previous_deployment_id,
+        "warnings": _fragment(after.warnings),
+        "updated_at": timestamp(after.updated_at),
+        "activated_at": timestamp(after.activated_at),
+        "deactivated_at": timestamp(after.deactivated_at),
+        "expected_status": before.status,
+    }
+
+
+def _fragment(document: Document | None) -> orjson.Fragment | None:
+    return None if document is None else orjson.Fragment(document.text)
+
+
+def of_activation(entity: Entity) -> dict[str, Any]:
+    """What a deploy changes of an entity."""
+    return {
+        "entity_id": entity.entity_id,
+        "status": entity.status,
+        "event_sequence": entity.event_sequence,
+        "deployed_at": timestamp(entity.deployed_at),
+        "deployed_by": entity.deployed_by,
+        "deployment_config": _fragment(entity.deployment_config),
+        "updated_at": timestamp(entity.updated_at),
+    }
+
+
+def of_entity(entity: Entity) -> dict[str, Any]:
+    """An entity, whole."""
+    return {
+        **of_activation(entity),
+        "name": entity.name,
+        "type": entity.type,
+        "version": entity.version,
+        "created_by": entity.created_by,
+        "description": entity.description,
+        "config": _fragment(entity.config),
+        "parameters": _fragment(entity.parameters),
+        "declared_status": entity.declared_status,
+        "health_status": entity.health_status,
+        "tags": entity.tags,
+        "dependencies": [{"name": each.name, "version": each.specifier} for each in entity.dependencies],
+        "dependency_names": [each.name for each in entity.dependencies],
+        "revision": entity.revision,
+        "created_at": timestamp(entity.created_at),
+        "deleted_at": timestamp(entity.deleted_at),
+    }
+
+
+def of_deployment(of: Deployment) -> dict[str, Any]:
+    """A deployment, whole."""
+    return {
+        "deployment_id": of.deployment_id,
+        "entity_id": of.entity_id,
+        "entity_name": of.entity_name,
+        "version": of.version,
+        "environment": of.environment,
+        "config_snapshot": _fragment(of.config_snapshot),
+        "parameters_snapshot": _fragment(of.parameters_snapshot),
+        "status": of.status,
+        "deployed_at": timestamp(of.deployed_at),
+        "deployed_by": of.deployed_by,
+        "deployment_method": of.deployment_method,
+        "reason": of.reason,
+        "rolled_back_at": timestamp(of.rolled_back_at),
+        "rolled_back_by": of.rolled_back_by,
+        "rollback_reason": of.rollback_reason,
+        "previous_deployment_id": of.previous_deployment_id,
+        "health_checks": _fragment(of.health_checks),
+        "last_health_check": timestamp(of.last_health_check),
+        "error_logs": of.error_logs,
+        "deployment_duration_ms": of.deployment_duration_ms,
+        "validation_results": _fragment(of.validation_results),
+        "warnings": _fragment(of.warnings),
+        "confirm_by": timestamp(of.confirm_by),
+        "created_at": timestamp(of.created_at),
+        "updated_at": timestamp(of.updated_at),
+        "activated_at": timestamp(of.activated_at),
+        "deactivated_at": timestamp(of.deactivated_at),
+    }
+
+
+def of_environment(environment: Environment) -> dict[str, Any]:
+    """An environment, whole."""
+    return {
+        "environment": environment.environment,
+        "activation": environment.activation,
+        "confirm_timeout_s": environment.confirm_timeout_s,
+        "auto_rollback": environment.auto_rollback,
+        "unhealthy_after": environment.unhealthy_after,
+        "concurrency": environment.concurrency,
+        "require_status": environment.require_status,
+    }

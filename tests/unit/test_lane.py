@@ -1,0 +1,184 @@
+"""The lane: batches from the queue, what they put off, and batches that fail."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.builders import (
+    SECOND,
+    a_deploy,
+    a_deployment,
+    a_former,
+    a_rollback,
+    an_entity,
+    an_update,
+    deployed,
+)
+from tests.unit.records import Records
+from worker.dispatch import batch
+from worker.dispatch.dispatcher import Dispatcher, Ticket
+from worker.store.changes import GuardFailed
+
+
+def running(name="invoices"):
+    """An entity, a former deployment of it and the one that is active in staging."""
+    entity = deployed(an_entity(name, event_sequence=5))
+    former = a_former(entity, version="0.9")
+    return entity, former, a_deployment(entity, deployed_at=former.deployed_at + 9 * SECOND)
+
+
+class Lane(Dispatcher):
+    """The dispatcher's lane on records in memory; where ``splits()``, a batch of several fails."""
+
+    def __init__(self, records, *, splits=lambda: False, **settings):
+        self.records, self.splits = records, splits
+        super().__init__(
+            writes=None,
+            reads=None,
+            sink=None,
+            committed=lambda _: None,
+            status=lambda: b"",
+            readers=0,
+            **settings,
+        )
+
+    def _run(self, commands, again, held):
+        if len(commands) > 1 and self.splits():
+            raise GuardFailed
+        entries = [batch._entry(command) for command in commands]
+        facts = self.records.facts(batch._wanted(entries))
+        decided = batch._Batch(facts, dict(self.records.outcomes))
+        result = decided.result(entries, again, held)
+        self.records._write(decided.ledger.changes())
+        self.records.outcomes.update(decided.first_outcomes)
+        self.records.now += timedelta(milliseconds=1)
+        return result
+
+    def put(self, command):
+        assert self.write_queue.put(Ticket(command, None))
+
+    def batch(self):
+        """One batch: pairs of a command and its answer."""
+        taken = self.write_queue.take(self._batch_size)
+        result = self._result(taken)
+        self.write_queue.settle(taken, result.put_off)
+        pairs = zip(taken.items, result.answers, strict=True)
+        return [(ticket.command, answer) for ticket, answer in pairs if answer]
+
+    def rest(self):
+        found = []
+        while len(self.write_queue):
+            answered = self.batch()
+            assert answered, "a batch that answers nothing would run for ever"
+            found += answered
+        return found
+
+
+def to_and_fro(active, former, times):
+    """Rollbacks to each other that are all carried out, in this order only."""
+    turns = ((active, former), (former, active))
+    return [
+        a_rollback(turns[number % 2][0], target_deployment_id=turns[number % 2][1].deployment_id)
+        for number in range(times)
+    ]
+
+
+def of_a_random_mix(dice, count):
+    """Four entities, one of them hot, and commands of them; some share a key, also across entities."""
+    kept = [running(f"entity-{number}") for number in range(4)]
+    commands = []
+    for _ in range(count):
+        entity, former, active = kept[dice.choice([0, 0, 0, 0, 1, 2, 3])]
+        envelope = {"key": f"key-{dice.randrange(count // 3)}"} if dice.random() < 0.3 else {}
+        one, other = dice.sample([active, former], 2)
+        commands.append(
+            dice.choice(
+                [
+                    lambda: a_deploy(entity, envelope, environment="production"),  # noqa: B023 - called at once
+                    lambda: an_update(entity, version=str(dice.randrange(99))),  # noqa: B023
+                    lambda: a_rollback(one, envelope, target_deployment_id=other.deployment_id),  # noqa: B023
+                    lambda: a_rollback(one, envelope, target_deployment_id=other.deployment_id),  # noqa: B023
+                ]
+            )()
+        )
+    return [record for records in kept for record in records], commands
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.3], ids=["no batch fails", "some batches fail"])
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_is_put_off_every_command_finds_its_entity_as_if_they_came_one_by_one(seed, failing):
+    dice = random.Random(seed)
+    records, commands = of_a_random_mix(dice, 90)
+    expected = Records(*records)
+    answers = [expected.answers_to_all(command)[0] for command in commands]
+
+    lane = Lane(Records(*records), splits=lambda: dice.random() < failing, batch_size=8)
+    found, arriving = [], iter(commands)
+    for command in arriving:
+        lane.put(command)
+        if dice.random() < 0.15:
+            found += lane.batch()
+    found += lane.rest()
+
+    told = {command.request_id: (answer.code, answer.replayed) for command, answer in found}
+    assert len(found) == len(told) == len(commands)
+    assert [told[command.request_id] for command in commands] == [
+        (answer.code, answer.replayed) for answer in answers
+    ]
+    for entity_id in expected.entities:
+        here, there = (
+            [(row.type, row.sequence) for row in each.events if row.entity_id == entity_id]
+            for each in (lane.records, expected)
+        )
+        assert here == there
+
+
+def test_behind_a_thousand_of_one_entity_the_others_are_answered_in_their_turn():
+    hot, former, active = running("hot")
+    others = [running(f"other-{number}") for number in range(5)]
+    lane = Lane(Records(hot, former, active, *(record for each in others for record in each)))
+    for command in to_and_fro(active, former, 1000):
+        lane.put(command)
+    patient = [a_deploy(entity, environment="production") for entity, *_ in others for _ in range(2)]
+    patient += [a_rollback(current) for _, _, current in others]
+    for command in patient:
+        lane.put(command)
+
+    answered = lane.rest()
+
+    assert {answer.code for _, answer in answered} == {None}
+    places = {command.request_id: place for place, (command, _) in enumerate(answered)}
+    assert max(places[command.request_id] for command in patient) < 100
+
+
+def test_a_command_is_put_off_behind_one_of_its_entity_that_waits_elsewhere():
+    entity, former, active = running()
+    lane = Lane(Records(entity, former, active), batch_size=2)
+    commands = [*to_and_fro(active, former, 4), a_deploy(entity), a_deploy(entity)]
+    for command in commands:
+        lane.put(command)
+
+    answered = lane.rest()
+
+    assert [command for command, _ in answered] == commands
+    assert [answer.code for _, answer in answered] == [None] * 6
+
+
+def test_where_a_batch_fails_what_is_put_off_behind_another_holds_up_its_own_entity_too():
+    entity, former, active = running()
+    other, others_former, others = running("other")
+    failing = iter([False, True])
+    records = Records(entity, former, active, other, others_former, others)
+    lane = Lane(records, splits=lambda: next(failing, False), batch_size=4)
+    first = to_and_fro(active, former, 3)
+    keyed = a_rollback(former, {"key": "release-7"}, target_deployment_id=active.deployment_id)
+    reused, behind = a_rollback(others, {"key": "release-7"}), a_deploy(other)
+    for command in (*first, keyed, reused, behind):
+        lane.put(command)
+
+    answered = lane.rest()
+
+    assert next(failing, None) is None
+    assert [command for command, _ in answered] == [*first, keyed, reused, behind]
+    assert [answer.code for _, answer in answered] == [None] * 4 + ["idempotency_key_reused", None]

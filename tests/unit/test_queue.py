@@ -1,0 +1,142 @@
+import threading
+
+from worker.dispatch.queue import CommandQueue
+
+
+def filled(*items, size=100):
+    queue = CommandQueue(size)
+    for item in items:
+        assert queue.put(item)
+    return queue
+
+
+def with_put_off(*waiting):
+    """A queue in which these wait, each a name and its ties, put off all at once."""
+    queue = filled(*(item for item, *_ in waiting))
+    taken = queue.take(len(waiting))
+    queue.settle(taken, {place: set(ties) for place, (_, *ties) in enumerate(waiting)})
+    return queue
+
+
+def batch(queue, most):
+    """The items, how many of them were put off before, and what is held."""
+    taken = queue.take(most)
+    return taken.items, taken.again, taken.held
+
+
+def test_items_come_out_in_their_order_in_batches():
+    queue = filled(*"abcde")
+    assert batch(queue, 3) == (["a", "b", "c"], 0, set())
+    assert batch(queue, 3) == (["d", "e"], 0, set())
+
+
+def test_what_was_put_off_has_at_most_half_of_a_batch_while_fresh_ones_wait():
+    queue = with_put_off(*((f"hot-{number}", "hot") for number in range(6)))
+    for item in "abcdef":
+        queue.put(item)
+    assert batch(queue, 4) == (["hot-0", "hot-1", "a", "b"], 2, {"hot"})
+
+
+def test_fresh_ones_have_what_those_put_off_leave():
+    queue = with_put_off(("first", "hot"))
+    for item in "abcd":
+        queue.put(item)
+    assert batch(queue, 4) == (["first", "a", "b", "c"], 1, set())
+
+
+def test_where_no_fresh_one_waits_the_batch_is_for_those_put_off():
+    queue = with_put_off(*((f"hot-{number}", "hot") for number in range(6)))
+    assert queue.take(4).items == ["hot-0", "hot-1", "hot-2", "hot-3"]
+
+
+def test_in_batches_of_one_those_put_off_come_first():
+    queue = with_put_off(("first", "hot"))
+    queue.put("fresh")
+    assert queue.take(1).items == ["first"]
+    assert queue.take(1).items == ["fresh"]
+
+
+def test_what_was_put_off_again_comes_to_the_front_and_what_was_fresh_to_the_end():
+    queue = with_put_off(*((f"hot-{number}", "hot") for number in range(4)))
+    queue.put("hot-4")
+    queue.put("hot-5")
+    taken = queue.take(4)
+    assert taken.items == ["hot-0", "hot-1", "hot-4", "hot-5"]
+
+    queue.settle(taken, {1: {"hot"}, 2: {"hot"}, 3: {"hot"}})
+
+    assert batch(queue, 9) == (["hot-1", "hot-2", "hot-3", "hot-4", "hot-5"], 5, set())
+
+
+def test_of_those_put_off_each_entitys_first_goes_before_anothers_second():
+    queue = with_put_off(*((f"hot-{number}", "hot") for number in range(9)), ("x", "x"), ("y", "y"))
+    assert batch(queue, 4) == (["hot-0", "x", "y", "hot-1"], 4, {"hot"})
+
+
+def test_who_is_put_off_later_waits_for_nobodys_hundredth():
+    queue = with_put_off(*((f"hot-{number}", "hot") for number in range(99)))
+    queue.put("x")
+    taken = queue.take(8)
+    assert taken.items[4] == "x"
+
+    queue.settle(taken, {place: {item.split("-")[0]} for place, item in enumerate(taken.items) if place})
+
+    assert queue.take(4).items == ["hot-1", "x", "hot-2", "hot-3"]
+
+
+def test_those_that_share_any_tie_keep_their_order():
+    queue = with_put_off(
+        ("hot-0", "hot"), ("hot-1", "hot"), ("hot-2", "hot", "key"), ("x-0", "x", "key"), ("x-1", "x")
+    )
+    assert batch(queue, 2) == (["hot-0", "hot-1"], 2, {"hot", "key", "x"})
+    assert queue.take(2).items == ["hot-2", "x-0"]
+
+
+def test_what_is_put_off_counts_for_the_bound():
+    queue = filled("a", "b", size=3)
+    queue.settle(queue.take(2), {0: {"hot"}, 1: {"hot"}})
+    assert len(queue) == 2
+    assert queue.put("c")
+    assert queue.is_full
+    assert not queue.put("d")
+
+
+def test_drained_is_a_queue_of_which_all_is_answered():
+    queue = filled("a", "b")
+    assert not queue.drain(0)
+    taken = queue.take(2)
+    assert not queue.drain(0)
+    queue.settle(taken, {1: {"hot"}})
+    assert not queue.drain(0)
+    taken = queue.take(2)
+    assert taken.items == ["b"]
+    assert not queue.drain(0)
+    queue.settle(taken)
+    assert queue.drain(0)
+
+
+def test_once_closed_it_takes_nothing_more_and_gives_what_it_has():
+    queue = with_put_off(("first", "hot"))
+    queue.put("fresh")
+    queue.close()
+    assert not queue.put("late")
+    assert queue.take(9).items == ["first", "fresh"]
+    assert queue.take(9).items == []
+
+
+def test_closing_wakes_who_waits_for_an_item():
+    queue, found = CommandQueue(9), []
+    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+    waiter.start()
+    queue.close()
+    waiter.join(10)
+    assert found == [[]]
+
+
+def test_an_item_wakes_who_waits_for_one():
+    queue, found = CommandQueue(9), []
+    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+    waiter.start()
+    queue.put("a")
+    waiter.join(10)
+    assert found == [["a"]]
