@@ -44,7 +44,7 @@ bench: $(STAMP) ## Measure what a deploy costs, beside others on this machine; f
 growth: $(STAMP) ## Measure each request on a million deployments and on a thousand; takes ten minutes.
 	@exec $(BIN)/python -m benchmarks.growth $(ARGS)
 
-soak: $(STAMP) ## Deploy at full load for ten minutes: does the rate fall, do tables swell?
+soak: $(STAMP) ## Deploy at full load for ten minutes, and see whether the rate falls or tables swell.
 	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
 
 flood: $(STAMP) ## Send it as much as this machine can, for a minute, and count the answers.

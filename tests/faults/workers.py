@@ -6,7 +6,7 @@ import signal
 from contextlib import closing
 
 import psycopg2
-from psycopg2.errors import LockNotAvailable
+from psycopg2.errors import DeadlockDetected, LockNotAvailable
 
 from tests.faults.checker import Finding
 from tests.faults.fault import Fault, Wrong
@@ -82,7 +82,7 @@ def _alter(database_url: str, change: str) -> None:
                     cursor.execute("SET LOCAL lock_timeout = '5s'")
                     cursor.execute(f"ALTER TABLE deployments {change}")
                     cursor.execute(f"ALTER TABLE entities {change}")
-            except LockNotAvailable:
+            except (LockNotAvailable, DeadlockDetected):
                 continue
             return
 

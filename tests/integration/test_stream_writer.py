@@ -100,6 +100,25 @@ async def test_of_a_few_messages_none_is_stored_without_those_before_it(connecti
     assert await bodies(connection, stream) == ["m0", "m1", "new0", "next0"]
 
 
+async def test_after_a_batch_that_failed_messages_go_one_by_one_and_then_in_batches_again(
+    connection, stream, writer
+):
+    await writer.publish(messages(stream, 1))
+    with pytest.raises(Refused):
+        await writer.publish([*messages(stream, 20, "whole"), *messages(stream, 1)])
+
+    await writer.synchronize()
+    with pytest.raises((Refused, Fenced)):
+        await writer.publish([*messages(stream, 100, "part"), *messages(stream, 1)])
+
+    assert await bodies(connection, stream) == ["m0", *(f"part{number}" for number in range(100))]
+    await writer.synchronize()
+    await writer.publish(messages(stream, 200, "more"))
+    with pytest.raises(Refused):
+        await writer.publish([*messages(stream, 20, "whole"), *messages(stream, 1)])
+    assert len(await bodies(connection, stream)) == 1 + 100 + 200
+
+
 async def test_a_batch_that_nobody_answers_is_in_doubt(connection, writer, stream):
     nowhere = [Message(f"{uuid4().hex}.x", b"", {}) for _ in range(2)]
 

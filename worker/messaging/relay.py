@@ -89,11 +89,17 @@ class Relay:
     async def run(self) -> None:
         """Lead when the lead is free, follow otherwise, for ever."""
         await self._connection.subscribe(subjects.OUTBOX_WAKE, cb=self._woken)
+        in_doubt_at: int | None = None
         try:
             while True:
                 try:
                     await self._term()
-                except (NatsError, Fenced, InDoubt, Refused) as error:
+                except InDoubt as error:
+                    log.warning("relay_interrupted", because=f"{error} did not answer")
+                    if self.published == in_doubt_at and self._connection.is_connected:
+                        log.warning("stream_takes_nothing", stream=str(error), advice="restart nats-server")
+                    in_doubt_at = self.published
+                except (NatsError, Fenced, Refused) as error:
                     log.warning("relay_interrupted", because=str(error) or type(error).__name__)
                 except Exception as error:  # noqa: BLE001 - whatever it was, the relay takes up again
                     log.warning("relay_interrupted", because=type(error).__name__)
