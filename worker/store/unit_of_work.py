@@ -1,4 +1,4 @@
-"""Transactions: the only place that commits, and the only one that reads the driver's errors."""
+"""Units of work: the only place that commits, and the only one that tells what an error means."""
 
 import random
 import time
@@ -143,7 +143,7 @@ def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
 
 
 def read(engine: Engine, work: Callable[[Transaction], T]) -> T:
-    """What ``work`` gives on one consistent snapshot; nothing is written. Raises ``DatabaseUnavailable``."""
+    """What ``work`` gives, each statement on its own snapshot. Raises ``DatabaseUnavailable``."""
     began = time.monotonic()
     for attempt in (0, 1):
         try:
