@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, assert_never
-from uuid import UUID
 
 import orjson
 from pydantic_core import from_json
@@ -139,7 +138,7 @@ def problem(of: ProblemError, request_id: str) -> bytes:
 
 
 def rejected(
-    command: Durable, problem: ProblemError, *, event_id: UUID, now: datetime, traceparent: str | None
+    command: Durable, problem: ProblemError, *, event_id: str, now: datetime, traceparent: str | None
 ) -> bytes:
     """The CloudEvent that says a durable command was refused. It changes no entity and has no sequence."""
     data = {
@@ -170,7 +169,7 @@ def _body(body: bytes) -> orjson.Fragment | str:
     return body[:_SHOWN_BYTES].decode(errors="replace").replace("\x00", "\ufffd")
 
 
-def _envelope(event_id: UUID, event_type: str, about: str, now: datetime, request_id: str) -> dict[str, Any]:
+def _envelope(event_id: str, event_type: str, about: str, now: datetime, request_id: str) -> dict[str, Any]:
     return {
         "specversion": "1.0",
         "id": event_id,
@@ -208,7 +207,7 @@ def event(
     of: Event,
     body: bytes,
     *,
-    event_id: UUID,
+    event_id: str,
     about: str,
     now: datetime,
     sequence: int | None,

@@ -55,7 +55,7 @@ class Ledger:
     def _row(self, command: Command[Any], event: Event, body: bytes, now: datetime, behind: int) -> EventRow:
         entity_id, about = _identity(event.about)
         sequence = None if entity_id is None else self.facts.entities[entity_id].event_sequence - behind
-        event_id = uuid7(now, os.urandom(8))
+        event_id = str(uuid7(now, os.urandom(8)))
         return EventRow(
             event_id=event_id,
             entity_id=entity_id,
@@ -79,7 +79,7 @@ class Ledger:
         """Enter the refusal of a durable command, which is an event and changes nothing."""
         assert command.durable is not None
         now = self.facts.now
-        event_id = uuid7(now, os.urandom(8))
+        event_id = str(uuid7(now, os.urandom(8)))
         environment = getattr(command.request, "environment", None)
         entity_id = entity_id or getattr(command.request, "entity_id", None)
         deployment = self.facts.deployments.get(getattr(command.request, "deployment_id", None))  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ class GuardFailed(Exception):
 class EventRow:
     """An event as the log keeps it; ``subject`` is that of the CloudEvent."""
 
-    event_id: UUID
+    event_id: str
     entity_id: UUID | None
     sequence: int | None
     type: str
@@ -75,7 +75,7 @@ UPDATE entities e SET
     updated_at = r.updated_at, deleted_at = r.deleted_at
 FROM json_to_recordset(%(edited)s::json) AS r ({_ENTITY_TYPES}, expected_sequence bigint)
 WHERE e.entity_id = r.entity_id AND e.event_sequence = r.expected_sequence
-RETURNING e.entity_id AS id, NULL AS status, NULL::boolean AS has_config
+RETURNING 1
 """  # noqa: S608 - made of constants
 
 # The hot one: what a deploy changes of an entity, and no more.
@@ -87,7 +87,7 @@ FROM json_to_recordset(%(activated)s::json) AS r (
     entity_id uuid, status text, event_sequence bigint, deployed_at timestamptz, deployed_by text,
     deployment_config jsonb, updated_at timestamptz, expected_sequence bigint)
 WHERE e.entity_id = r.entity_id AND e.event_sequence = r.expected_sequence
-RETURNING e.entity_id AS id, NULL AS status, NULL::boolean AS has_config
+RETURNING 1
 """
 
 _DEPLOYMENT_TYPES = """
@@ -129,19 +129,23 @@ _PARTS: Mapping[str, str] = {
     "activated": _UPDATE_ACTIVATIONS,
     "edited": _UPDATE_ENTITIES,
 }
+_TOLD = dict.fromkeys(("arriving", "created"), "1::bigint, id, status, has_config")
+_COUNTED = "count(*), NULL::uuid, NULL, NULL::boolean"
 _BEHIND = ", (SELECT count(*) FROM leaving) AS left_first"
 
 
 @cache
 def _statement(*parts: str) -> str:
-    """One statement of several; its rows are the part, and the id, status and filled config of what it wrote.
+    """One statement of several; its rows are a part and how many it wrote.
+
+    Of those that put deployments in place it is a row each, with id, status and filled config.
 
     The parts see the tables as they were, and run in no order of their own: what takes a place must ask for
     the count of those that leave theirs.
     """
     behind = _BEHIND if "leaving" in parts else ""
     written = ", ".join(f"{part} AS ({_PARTS[part].format(behind=behind)})" for part in parts)
-    told = " UNION ALL ".join(f"SELECT '{part}', id, status, has_config FROM {part}" for part in parts)  # noqa: S608
+    told = " UNION ALL ".join(f"SELECT '{part}', {_TOLD.get(part, _COUNTED)} FROM {part}" for part in parts)  # noqa: S608
     return f"WITH {written} {told}"
 
 
@@ -160,9 +164,12 @@ _INSERT_EVENTS = """
 WITH written AS (
     INSERT INTO events (event_id, entity_id, sequence, type, subject, nats_subject, body, created_at)
     SELECT event_id, entity_id, sequence, type, subject, nats_subject, body, created_at
-    FROM json_to_recordset(%(rows)s::json) AS r (
-        event_id uuid, entity_id uuid, sequence bigint, type text, subject text, nats_subject text, body text,
-        created_at timestamptz)
+    FROM ROWS FROM (
+        json_to_recordset(%(rows)s::json) AS (
+            event_id uuid, entity_id uuid, sequence bigint, type text, subject text, nats_subject text,
+            created_at timestamptz),
+        unnest(%(bodies)s::text[])
+    ) AS r (event_id, entity_id, sequence, type, subject, nats_subject, created_at, body)
 )
 INSERT INTO outbox (event_ids, created_at) VALUES (%(ids)s::uuid[], clock_timestamp())
 """
@@ -178,6 +185,7 @@ def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
             _INSERT_ENTITIES, _rows(rows.of_entity(entity) for entity in changes.new_entities)
         )
     stored = _records(transaction, changes)
+    updated = {after.entity_id for _, after in changes.changed_entities}  # or the guard would have failed
     if changes.environments:
         _guarded(
             transaction.prepared(
@@ -188,7 +196,7 @@ def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
     _announce(transaction, changes.events)
     return {
         deployment.deployment_id: Written(
-            *stored[deployment.deployment_id], entity_updated=deployment.entity_id in stored
+            *stored[deployment.deployment_id], entity_updated=deployment.entity_id in updated
         )
         for deployment in (*(after for _, after in changes.changed_deployments), *changes.new_deployments)
         if deployment.status == "active"
@@ -196,7 +204,7 @@ def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
 
 
 def _records(transaction: Transaction, changes: Changes) -> dict[UUID, tuple[Any, bool]]:
-    """Write deployments, and entities that there were before; status and filled config of each, by its id."""
+    """Write deployments, and entities that there were before; status and config of what is active now."""
     moves, edits = changes.changed_deployments, changes.changed_entities
     written_as = {
         "leaving": [rows.of_move(*pair) for pair in moves if pair[1].status != "active"],
@@ -215,11 +223,15 @@ def _records(transaction: Transaction, changes: Changes) -> dict[UUID, tuple[Any
     written = transaction.prepared(
         _statement(*parts), {part: orjson.dumps(of_part).decode() for part, of_part in parts.items()}
     )
-    counted = Counter(part for part, *_ in written)
+    counted: Counter[str] = Counter()
+    for part, count, *_ in written:
+        counted[part] += count
     for part, of_part in parts.items():
         if counted[part] != len(of_part):
             raise GuardFailed(f"{counted[part]} of {len(of_part)} rows were as expected ({part})")
-    return {identifier: (status, has_config) for _, identifier, status, has_config in written}
+    return {
+        identifier: (status, has_config) for _, _, identifier, status, has_config in written if identifier
+    }
 
 
 def _expecting(shape: Callable[[Entity], dict[str, Any]], before: Entity, after: Entity) -> dict[str, Any]:
@@ -229,7 +241,7 @@ def _expecting(shape: Callable[[Entity], dict[str, Any]], before: Entity, after:
 def _announce(transaction: Transaction, events: list[EventRow]) -> None:
     if not events:
         return
-    transaction.event_id = str(events[0].event_id)
+    transaction.event_id = events[0].event_id
     log = (
         {
             "event_id": event.event_id,
@@ -238,13 +250,13 @@ def _announce(transaction: Transaction, events: list[EventRow]) -> None:
             "type": event.type,
             "subject": event.subject,
             "nats_subject": event.nats_subject,
-            "body": event.body.decode(),
             "created_at": timestamp(event.created_at),
         }
         for event in events
     )
-    ids = rows.uuids([event.event_id for event in events])
-    transaction.with_commit(_INSERT_EVENTS, {**_rows(log), "ids": ids})
+    ids = "{" + ",".join(event.event_id for event in events) + "}"
+    bodies = [event.body.decode() for event in events]  # JSON in JSON would be escaped twice
+    transaction.with_commit(_INSERT_EVENTS, {**_rows(log), "bodies": bodies, "ids": ids})
 
 
 def _guarded(written: list[Any], expected: Sequence[Any]) -> None:

@@ -28,7 +28,7 @@ class RecentEvents:
         """Keep committed events, and let go of the oldest where there are too many."""
         with self._lock:
             for event in events:
-                self._events[str(event.event_id)] = Recent(event.nats_subject, event.body)
+                self._events[event.event_id] = Recent(event.nats_subject, event.body)
                 self._size += len(event.body)
             while self._size > _MOST_BYTES:
                 self._forget(next(iter(self._events)))
