@@ -2,9 +2,19 @@
 
 import os
 from datetime import UTC, datetime
+from typing import NewType
 from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+Id = NewType("Id", str)
+"""A UUID as its text (RFC 9562, section 4: lower case, hyphens): hashed, compared and sent as it is."""
+
+
+def id_of(uuid: UUID) -> Id:
+    """The text of a UUID."""
+    return Id(str(uuid))
 
 
 def uuid7(at: datetime, entropy: bytes) -> UUID:

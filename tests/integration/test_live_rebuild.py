@@ -13,6 +13,7 @@ from tests.upkeep import checked, connected, key_subject, library_beside, load, 
 from worker.entrypoints.upkeep.live import rebuild
 from worker.entrypoints.upkeep.servers import Progress, live_state
 from worker.messaging.live_state import Difference, Kept, repair
+from worker.messaging.stream_writer import MAX_MESSAGES
 
 STREAM = subjects.bucket_stream(subjects.ACTIVE_BUCKET)
 
@@ -135,6 +136,9 @@ async def test_a_new_leader_puts_right_what_differs(product, calls):
     deployed = {entity["entity_id"]: await calls.deploy(entity) for entity in (missing, stale, gone)}
     for deployment in deployed.values():
         await shown(calls, deployment)
+    # A new leader brings up to date what the last thousand events are about before it compares anything.
+    busy = await calls.create()
+    await asyncio.gather(*(calls.deploy(busy) for _ in range(MAX_MESSAGES // 2 + 1)))
     product.workers[-1].stop()
     jetstream = calls.connection.jetstream()
     bucket = await jetstream.key_value(subjects.ACTIVE_BUCKET)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from contracts import subjects
 from contracts.endpoints import BY_SUBJECT
 from contracts.environments import ENVIRONMENTS
+from contracts.ids import Id, id_of
 from contracts.parsing import parse
 from contracts.values import compact
 from worker.domain.changes import Decision, Moment
@@ -19,6 +20,11 @@ from worker.operations import OPERATIONS
 LONG_AGO = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+
+
+def an_id() -> Id:
+    """An id that nothing else has."""
+    return id_of(uuid4())
 
 
 def document(**members: Any) -> Document:
@@ -37,7 +43,7 @@ def needing(*specifiers: str) -> tuple[Dependency, ...]:
 def an_entity(name: str = "invoices", **fields: Any) -> Entity:
     """A registered entity that was never deployed."""
     ordinary = Entity(
-        entity_id=uuid4(),
+        entity_id=an_id(),
         name=name,
         type="service",
         version="1.0.0",
@@ -65,7 +71,7 @@ def an_entity(name: str = "invoices", **fields: Any) -> Entity:
 def a_deployment(entity: Entity, **fields: Any) -> Deployment:
     """An active deployment of the entity in staging."""
     ordinary = Deployment(
-        deployment_id=uuid4(),
+        deployment_id=an_id(),
         entity_id=entity.entity_id,
         entity_name=entity.name,
         version=entity.version,
@@ -139,7 +145,7 @@ def facts_of(
 
 
 def a_moment(**fields: Any) -> Moment:
-    return replace(Moment(NOW, uuid4(), 7), **fields)
+    return replace(Moment(NOW, an_id(), 7), **fields)
 
 
 def a_command(operation: str, envelope: dict[str, Any] | None = None, /, **body: Any) -> Command[Any]:

@@ -5,7 +5,8 @@ It knows no times: it counts what happens. A deployment is a row of what a calle
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+
+from contracts.ids import Id
 
 DEPLOYABLE = {"registered", "validated", "deployed", "active"}
 
@@ -14,7 +15,7 @@ DEPLOYABLE = {"registered", "validated", "deployed", "active"}
 class ModelEntity:
     """An entity as a caller sees it, and the names of its events so far."""
 
-    entity_id: UUID
+    entity_id: Id
     status: str
     config: dict[str, Any]
     declared: str = ""
@@ -38,7 +39,7 @@ class ModelDeployment:
     place: int
     status: str = "active"
     left: int = 0
-    deployment_id: UUID | None = None
+    deployment_id: Id | None = None
     previous: "ModelDeployment | None" = None
     rolled_back_by: str | None = None
     rollback_reason: str | None = None

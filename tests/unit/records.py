@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from contracts.environments import ENVIRONMENTS
+from contracts.ids import Id
 from tests.unit.builders import NOW, an_environment, changed_fields
 from worker.dispatch import batch
 from worker.dispatch.answer import Answer
@@ -30,8 +30,8 @@ class Records:
     def __init__(self, *records: Entity | Deployment | Environment) -> None:
         self.now: datetime = NOW
         self.environments = {name: an_environment(name) for name in ENVIRONMENTS}
-        self.entities: dict[UUID, Entity] = {}
-        self.deployments: dict[UUID, Deployment] = {}
+        self.entities: dict[Id, Entity] = {}
+        self.deployments: dict[Id, Deployment] = {}
         self.outcomes: dict[OutcomeKey, Outcome] = {}
         self.events: list[EventRow] = []
         for record in records:
@@ -71,7 +71,7 @@ class Records:
             self.now += timedelta(milliseconds=1)
         return [found[place] for place in range(len(commands))]
 
-    def active(self, entity_id: UUID, environment: str) -> Deployment | None:
+    def active(self, entity_id: Id, environment: str) -> Deployment | None:
         """What is active there; fails where there are several."""
         found = [
             each
@@ -117,11 +117,11 @@ class Records:
     def _living(self) -> Iterable[Entity]:
         return (entity for entity in self.entities.values() if entity.deleted_at is None)
 
-    def _dependency_names(self, ids: Iterable[UUID]) -> set[str]:
+    def _dependency_names(self, ids: Iterable[Id]) -> set[str]:
         entities = (self.entities[each] for each in ids if each in self.entities)
         return {dependency.name for entity in entities for dependency in entity.dependencies}
 
-    def _dependents(self, deployment_ids: Sequence[UUID]) -> Iterable[Dependent]:
+    def _dependents(self, deployment_ids: Sequence[Id]) -> Iterable[Dependent]:
         for each in deployment_ids:
             if deployment := self.deployments.get(each):
                 depended = self.entities[deployment.entity_id].name
@@ -131,7 +131,7 @@ class Records:
                     ):
                         yield Dependent(entity.entity_id, entity.name, entity.dependencies)
 
-    def _fallback(self, deployment_id: UUID) -> Deployment | None:
+    def _fallback(self, deployment_id: Id) -> Deployment | None:
         current = self.deployments.get(deployment_id)
         if current is None:
             return None

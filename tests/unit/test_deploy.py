@@ -1,5 +1,4 @@
 import json
-from uuid import UUID, uuid4
 
 import pytest
 
@@ -13,6 +12,7 @@ from tests.unit.builders import (
     a_moment,
     an_entity,
     an_environment,
+    an_id,
     changed_fields,
     decided,
     deployed,
@@ -35,7 +35,7 @@ def refused(command, facts):
 def replacing():
     """An entity that is active in staging, what is active, and the facts."""
     entity = an_entity(version="2.0.0", event_sequence=3)
-    active = a_deployment(entity, version="1.0.0", previous_deployment_id=uuid4(), reason="the first")
+    active = a_deployment(entity, version="1.0.0", previous_deployment_id=an_id(), reason="the first")
     entity = deployed(entity)
     return entity, active, facts_of(entity, active)
 
@@ -281,4 +281,4 @@ def test_a_deploy_needs_its_entity_and_what_is_active_there():
     needs = validate.needs(a_deploy(entity, environment="testing"))
     assert (needs.entity_id, needs.environment) == (entity.entity_id, "testing")
     assert not needs.reads_history
-    assert isinstance(needs.entity_in(facts_of()), UUID)
+    assert isinstance(needs.entity_in(facts_of()), str)

@@ -1,5 +1,5 @@
 import json
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from contracts import deployments, events, subjects
 from tests.unit.builders import (
@@ -9,6 +9,7 @@ from tests.unit.builders import (
     a_deployment,
     an_entity,
     an_environment,
+    an_id,
     decided,
     deployed,
     document,
@@ -32,7 +33,7 @@ def an_event(about, *, sequence=7, trace=None, **fields):
     body = rendering.event(
         event,
         rendering.record(about),
-        event_id=uuid4(),
+        event_id=an_id(),
         about="the subject",
         now=LONG_AGO,
         sequence=sequence,
@@ -58,7 +59,7 @@ def test_an_event_is_a_cloud_event_in_structured_json():
     assert isinstance(event.id, UUID)
     assert (event.data.actor, event.data.reason) == ("alice", "release")
     assert found["data"]["deployment"] == json.loads(rendering.deployment(record))
-    assert event.data.deployment.deployment_id == record.deployment_id
+    assert str(event.data.deployment.deployment_id) == record.deployment_id
 
 
 def test_what_an_event_does_not_have_is_absent_from_it():
@@ -71,17 +72,17 @@ def test_an_events_record_stands_under_the_name_of_its_kind():
     found, event = an_event(ENTITY, name="updated", actor=None)
     assert found["type"] == "library.entity.updated.v1"
     assert found["data"]["actor"] is None
-    assert event.data.entity.entity_id == ENTITY.entity_id
+    assert str(event.data.entity.entity_id) == ENTITY.entity_id
     found, event = an_event(an_environment("testing"), name="updated", sequence=None)
     assert found["type"] == "library.environment.updated.v1"
     assert event.data.environment.environment == "testing"
 
 
 def test_the_events_of_a_rollback_name_its_target():
-    target = uuid4()
+    target = an_id()
     found, event = an_event(DEPLOYMENT, name="rolled_back", target_deployment_id=target)
-    assert found["data"]["target_deployment_id"] == str(target)
-    assert event.data.target_deployment_id == target
+    assert found["data"]["target_deployment_id"] == target
+    assert str(event.data.target_deployment_id) == target
 
 
 def test_an_events_subject_says_what_it_is_about_and_where():

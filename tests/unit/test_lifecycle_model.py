@@ -2,13 +2,13 @@
 
 import json
 from datetime import timedelta
-from uuid import UUID
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from contracts import subjects
+from contracts.ids import Id
 from contracts.values import timestamp
 from tests.unit.builders import a_command
 from tests.unit.lifecycle_model import Model, ModelEntity
@@ -52,7 +52,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.records = Records()
         self.model = Model()
         self.statuses: dict[str, str] = {}  # by the events, of each deployment
-        self.accepted_at: dict[UUID, str] = {}
+        self.accepted_at: dict[Id, str] = {}
         self.read = 0
 
     @property
@@ -72,7 +72,7 @@ class Lifecycle(RuleBasedStateMachine):
             subjects.ENTITY_CREATE, name=f"entity-{number}", type="service", version="1", config=config
         )
         (answer,) = self.records.answers(command)
-        entity_id = UUID(json.loads(answer.body)["entity_id"])
+        entity_id = Id(json.loads(answer.body)["entity_id"])
         self.model.entities.append(ModelEntity(entity_id, "registered", config))
 
     @rule(batch=st.lists(steps, min_size=2, max_size=8), passed=st.sampled_from([-1_000_000, 0, 1, 5_000]))
@@ -89,7 +89,7 @@ class Lifecycle(RuleBasedStateMachine):
             assert answer.code == code
             for deployment in created:
                 shown = json.loads(answer.body)
-                deployment.deployment_id = UUID(shown["deployment_id"])
+                deployment.deployment_id = Id(shown["deployment_id"])
                 self.accepted_at[deployment.deployment_id] = shown["deployed_at"]
 
     def prepare(self, kind, picked):
@@ -213,7 +213,7 @@ class Lifecycle(RuleBasedStateMachine):
                 assert (self.statuses.get(deployment_id), status) in MOVES
                 self.statuses[deployment_id] = status
         self.read = len(self.records.events)
-        assert {UUID(each): status for each, status in self.statuses.items()} == {
+        assert {Id(each): status for each, status in self.statuses.items()} == {
             each.deployment_id: each.status for each in self.records.deployments.values()
         }
 

@@ -2,7 +2,7 @@ import dataclasses
 import json
 import re
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,7 @@ from tests.unit.builders import (
     a_deployment,
     an_entity,
     an_environment,
+    an_id,
     deployed,
     document,
     facts_of,
@@ -36,7 +37,7 @@ EVERYTHING_OF_A_DEPLOYMENT = {
     "rolled_back_at": NOW,
     "rolled_back_by": "bob",
     "rollback_reason": "errors",
-    "previous_deployment_id": uuid4(),
+    "previous_deployment_id": an_id(),
     "health_checks": Document.of([{"status": "healthy", "at": "then"}]),
     "last_health_check": NOW,
     "error_logs": "it hurt",
@@ -58,7 +59,10 @@ ENTITIES = [
 
 def plain(record):
     """A record's values as a reply model holds them."""
-    return {name: _plain(value) for name, value in record._asdict().items()}
+    return {
+        name: UUID(value) if value and name.endswith("_id") else _plain(value)
+        for name, value in record._asdict().items()
+    }
 
 
 def _plain(value):
@@ -209,7 +213,7 @@ def test_a_plan_is_rendered_as_the_contracts_plan():
     )
     body = rendering.plan(plan)
     shown = deployments.DeploymentPlan.model_validate_json(body)
-    assert (shown.replaces, shown.version) == (active.deployment_id, "2.0.0")
+    assert (str(shown.replaces), shown.version) == (active.deployment_id, "2.0.0")
     assert shown.config_snapshot == {"a": 2**70}
     assert shown.parameters_snapshot == entity.parameters.value
     assert shown.validation.model_dump() == plan.validation.body()
@@ -225,7 +229,8 @@ def test_a_listing_holds_the_items_as_they_were_rendered():
     items = [rendering.deployment(record) for record in DEPLOYMENTS]
     rest = {"total": 7, "total_exact": True, "page": 1, "page_size": 20, "next_cursor": None}
     shown = deployments.DeploymentList.model_validate_json(rendering.listing("deployments", items, **rest))
-    assert [each.deployment_id for each in shown.deployments] == [each.deployment_id for each in DEPLOYMENTS]
+    shown_ids = [str(each.deployment_id) for each in shown.deployments]
+    assert shown_ids == [each.deployment_id for each in DEPLOYMENTS]
     assert shown.total == 7
     assert json.loads(rendering.listing("environments", [])) == {"environments": []}
 

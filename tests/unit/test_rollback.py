@@ -1,5 +1,3 @@
-from uuid import uuid4
-
 import pytest
 
 from contracts.environments import ENVIRONMENTS
@@ -12,6 +10,7 @@ from tests.unit.builders import (
     a_rollback,
     an_entity,
     an_environment,
+    an_id,
     changed_fields,
     decided,
     deployed,
@@ -90,7 +89,7 @@ def test_coming_back_leaves_what_an_earlier_rollback_wrote():
         "rolled_back_at": BACK_THEN,
         "rolled_back_by": "erin",
         "rollback_reason": "slow",
-        "previous_deployment_id": uuid4(),
+        "previous_deployment_id": an_id(),
         "warnings": Document.of(["a warning from then"]),
     }
     _, target, current, facts = situation(target=written)
@@ -220,13 +219,13 @@ def test_where_nothing_ran_before_there_is_no_target():
 
 def test_a_named_target_that_is_absent_is_not_found():
     _, _, current, facts = situation()
-    assert refused(a_rollback(current, target_deployment_id=uuid4()), facts) == "deployment_not_found"
+    assert refused(a_rollback(current, target_deployment_id=an_id()), facts) == "deployment_not_found"
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        {"entity_id": uuid4()},
+        {"entity_id": an_id()},
         {"environment": "production"},
         {"status": "failed", "activated_at": None},
         {"status": "pending", "activated_at": None},
@@ -253,7 +252,7 @@ def test_not_being_active_comes_before_everything_about_targets(named):
     )
     targets = {
         "itself": current.deployment_id,
-        "absent": uuid4(),
+        "absent": an_id(),
         "elsewhere": target.deployment_id,
         "nothing": None,
     }

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from contracts import subjects
-from contracts.ids import uuid7
+from contracts.ids import Id, id_of, uuid7
 from contracts.problems import ProblemError
 from worker import rendering
 from worker.dispatch.transitions import Announced
@@ -23,8 +22,8 @@ class Ledger:
     """Takes the decisions of a batch, one after the other; gives their net changes."""
 
     facts: Facts
-    entities: dict[UUID, Entity | None] = field(default_factory=dict)
-    deployments: dict[UUID, Deployment | None] = field(default_factory=dict)
+    entities: dict[Id, Entity | None] = field(default_factory=dict)
+    deployments: dict[Id, Deployment | None] = field(default_factory=dict)
     environments: set[str] = field(default_factory=set)
     events: list[EventRow] = field(default_factory=list)
     announced: list[Announced] = field(default_factory=list)
@@ -55,7 +54,7 @@ class Ledger:
     def _row(self, command: Command[Any], event: Event, body: bytes, now: datetime, behind: int) -> EventRow:
         entity_id, about = _identity(event.about)
         sequence = None if entity_id is None else self.facts.entities[entity_id].event_sequence - behind
-        event_id = str(uuid7(now, os.urandom(8)))
+        event_id = id_of(uuid7(now, os.urandom(8)))
         return EventRow(
             event_id=event_id,
             entity_id=entity_id,
@@ -75,16 +74,17 @@ class Ledger:
             created_at=now,
         )
 
-    def reject(self, command: Command[Any], problem: ProblemError, entity_id: UUID | None) -> None:
+    def reject(self, command: Command[Any], problem: ProblemError, entity_id: Id | None) -> None:
         """Enter the refusal of a durable command, which is an event and changes nothing."""
         assert command.durable is not None
         now = self.facts.now
-        event_id = str(uuid7(now, os.urandom(8)))
+        event_id = id_of(uuid7(now, os.urandom(8)))
         environment = getattr(command.request, "environment", None)
-        entity_id = entity_id or getattr(command.request, "entity_id", None)
-        deployment = self.facts.deployments.get(getattr(command.request, "deployment_id", None))  # type: ignore[arg-type]
-        if deployment is not None:
-            environment = deployment.environment
+        if entity_id is None and (named := getattr(command.request, "entity_id", None)):
+            entity_id = id_of(named)
+        if named := getattr(command.request, "deployment_id", None):
+            deployment = self.facts.deployments.get(id_of(named))
+            environment = deployment.environment if deployment else environment
         self.events.append(
             EventRow(
                 event_id=event_id,
@@ -100,11 +100,11 @@ class Ledger:
             )
         )
 
-    def touched(self, entity_id: UUID | None) -> bool:
+    def touched(self, entity_id: Id | None) -> bool:
         """Whether a command of this batch changed the entity."""
         return entity_id in self.entities
 
-    def depends_anew(self, entity_id: UUID | None) -> bool:
+    def depends_anew(self, entity_id: Id | None) -> bool:
         """Whether a command of this batch changed what the entity depends on: more than is loaded counts."""
         before = self.entities.get(entity_id) if entity_id else None
         return (
@@ -136,7 +136,7 @@ def _shown(decision: Decision) -> Iterable[Record]:
     return shown.values()
 
 
-def _identity(about: Record) -> tuple[UUID | None, str]:
+def _identity(about: Record) -> tuple[Id | None, str]:
     """The entity in whose sequence an event stands, and the CloudEvent's subject."""
     match about:
         case Deployment():

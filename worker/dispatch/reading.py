@@ -14,6 +14,7 @@ from contracts.deployments import (
     HistoryRequest,
 )
 from contracts.entities import EntityGet, EntityListRequest
+from contracts.ids import id_of
 from contracts.limits import MAX_PAGE_BYTES
 from worker import rendering
 from worker.domain.command import Command
@@ -62,16 +63,16 @@ def _validate(command: Command[DeployRequest], transaction: Transaction) -> byte
 
 
 def _deployment(command: Command[DeploymentGet], transaction: Transaction) -> bytes:
-    found = queries.deployment(transaction, command.request.deployment_id)
+    found = queries.deployment(transaction, id_of(command.request.deployment_id))
     if found is None:
-        raise DeploymentNotFound(command.request.deployment_id)
+        raise DeploymentNotFound(id_of(command.request.deployment_id))
     return rendering.deployment(found)
 
 
 def _entity(command: Command[EntityGet], transaction: Transaction) -> bytes:
-    found = queries.entity(transaction, command.request.entity_id)
+    found = queries.entity(transaction, id_of(command.request.entity_id))
     if found is None:
-        raise EntityNotFound(command.request.entity_id)
+        raise EntityNotFound(id_of(command.request.entity_id))
     return rendering.entity(found)
 
 
@@ -97,8 +98,8 @@ def _deployments(
 
 
 def _entity_deployments(command: Command[EntityDeploymentsRequest], transaction: Transaction) -> bytes:
-    if queries.entity(transaction, command.request.entity_id) is None:
-        raise EntityNotFound(command.request.entity_id)
+    if queries.entity(transaction, id_of(command.request.entity_id)) is None:
+        raise EntityNotFound(id_of(command.request.entity_id))
     return _deployments(command, transaction)
 
 
@@ -120,9 +121,9 @@ def _entities(command: Command[EntityListRequest], transaction: Transaction) -> 
 
 def _history(command: Command[HistoryRequest], transaction: Transaction) -> bytes:
     request = command.request
-    page = queries.history(transaction, str(request.deployment_id), request.page_size, request.cursor)
-    if not page.items and queries.deployment(transaction, request.deployment_id) is None:
-        raise DeploymentNotFound(request.deployment_id)
+    page = queries.history(transaction, id_of(request.deployment_id), request.page_size, request.cursor)
+    if not page.items and queries.deployment(transaction, id_of(request.deployment_id)) is None:
+        raise DeploymentNotFound(id_of(request.deployment_id))
     return _listing("events", page, lambda item: item[1].encode())
 
 

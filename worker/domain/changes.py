@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from contracts.events import DeploymentEventName, EntityEventName
+from contracts.ids import Id
 from worker.domain.facts import Record
 
 
@@ -17,7 +17,7 @@ class Moment:
     """
 
     now: datetime
-    new_id: UUID
+    new_id: Id
     elapsed_ms: int
 
 
@@ -29,7 +29,7 @@ class Event:
     about: Record
     actor: str | None
     reason: str | None = None
-    target_deployment_id: UUID | None = None
+    target_deployment_id: Id | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
+from contracts.ids import Id
 from contracts.problems import ProblemError
 
 
@@ -14,21 +14,21 @@ class Refusal(ProblemError):
 class EntityNotFound(Refusal):
     """The entity is absent or deleted."""
 
-    def __init__(self, entity_id: UUID) -> None:
+    def __init__(self, entity_id: Id) -> None:
         super().__init__("entity_not_found", f"There is no entity {entity_id}.")
 
 
 class DeploymentNotFound(Refusal):
     """The deployment is absent."""
 
-    def __init__(self, deployment_id: UUID) -> None:
+    def __init__(self, deployment_id: Id) -> None:
         super().__init__("deployment_not_found", f"There is no deployment {deployment_id}.")
 
 
 class DeploymentNotActive(Refusal):
     """Only what is active can be rolled back or retired."""
 
-    def __init__(self, deployment_id: UUID, status: str) -> None:
+    def __init__(self, deployment_id: Id, status: str) -> None:
         super().__init__(
             "deployment_not_active",
             f"Deployment {deployment_id} is {status}, not active.",
@@ -39,7 +39,7 @@ class DeploymentNotActive(Refusal):
 class NoRollbackTarget(Refusal):
     """Nothing was active before this one that could come back."""
 
-    def __init__(self, deployment_id: UUID) -> None:
+    def __init__(self, deployment_id: Id) -> None:
         super().__init__(
             "no_rollback_target",
             f"Nothing was active before deployment {deployment_id} that could come back; "
@@ -50,7 +50,7 @@ class NoRollbackTarget(Refusal):
 class InvalidRollbackTarget(Refusal):
     """The named target cannot take the place of the current one."""
 
-    def __init__(self, target_id: UUID, reason: str) -> None:
+    def __init__(self, target_id: Id, reason: str) -> None:
         super().__init__(
             "invalid_rollback_target", f"Deployment {target_id} is no rollback target: {reason}."
         )
@@ -97,7 +97,7 @@ class EntityNameTaken(Refusal):
 class EntityInUse(Refusal):
     """The entity runs somewhere."""
 
-    def __init__(self, entity_id: UUID, environments: Iterable[str]) -> None:
+    def __init__(self, entity_id: Id, environments: Iterable[str]) -> None:
         where = sorted(environments)
         super().__init__(
             "entity_in_use",

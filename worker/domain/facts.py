@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from contracts.deployments import DeploymentStatus
 from contracts.entities import HealthStatus
 from contracts.environments import Activation, Concurrency, EntityStatus, EnvironmentName
+from contracts.ids import Id
 from contracts.values import compact
 
 
@@ -50,7 +50,7 @@ class Dependency:
 class Entity(NamedTuple):
     """An entity's record. Records are tuples, of which a changed copy costs little."""
 
-    entity_id: UUID
+    entity_id: Id
     name: str
     type: str
     version: str
@@ -76,8 +76,8 @@ class Entity(NamedTuple):
 class Deployment(NamedTuple):
     """A deployment's record. ``activated_at`` is None for what never was active."""
 
-    deployment_id: UUID
-    entity_id: UUID
+    deployment_id: Id
+    entity_id: Id
     entity_name: str
     version: str
     environment: EnvironmentName
@@ -91,7 +91,7 @@ class Deployment(NamedTuple):
     rolled_back_at: datetime | None
     rolled_back_by: str | None
     rollback_reason: str | None
-    previous_deployment_id: UUID | None
+    previous_deployment_id: Id | None
     health_checks: Document
     last_health_check: datetime | None
     error_logs: str | None
@@ -124,7 +124,7 @@ Record = Entity | Deployment | Environment
 class Running:
     """What is active of an entity in an environment, in short."""
 
-    deployment_id: UUID
+    deployment_id: Id
     version: str
 
 
@@ -132,7 +132,7 @@ class Running:
 class Dependent:
     """An entity that names another as its dependency."""
 
-    entity_id: UUID
+    entity_id: Id
     name: str
     dependencies: tuple[Dependency, ...]
 
@@ -148,14 +148,14 @@ class Facts:
 
     now: datetime
     environments: dict[EnvironmentName, Environment] = field(default_factory=dict)
-    entities: dict[UUID, Entity] = field(default_factory=dict)
-    ids_by_name: dict[str, UUID] = field(default_factory=dict)
-    dependents: dict[UUID, Dependent] = field(default_factory=dict)
-    deployments: dict[UUID, Deployment] = field(default_factory=dict)
-    running: dict[tuple[UUID, EnvironmentName], Running] = field(default_factory=dict)
-    fallbacks: dict[UUID, UUID] = field(default_factory=dict)
+    entities: dict[Id, Entity] = field(default_factory=dict)
+    ids_by_name: dict[str, Id] = field(default_factory=dict)
+    dependents: dict[Id, Dependent] = field(default_factory=dict)
+    deployments: dict[Id, Deployment] = field(default_factory=dict)
+    running: dict[tuple[Id, EnvironmentName], Running] = field(default_factory=dict)
+    fallbacks: dict[Id, Id] = field(default_factory=dict)
 
-    def active(self, entity_id: UUID, environment: EnvironmentName) -> Deployment | None:
+    def active(self, entity_id: Id, environment: EnvironmentName) -> Deployment | None:
         """The whole record of what is active there."""
         running = self.running.get((entity_id, environment))
         return self.deployments[running.deployment_id] if running else None

@@ -156,7 +156,7 @@ class Relay:
             if published == 0:
                 self._round_done.set()
                 await self._wait(_POLL_SECONDS)
-            else:  # a lone event went at once; those right behind it go together
+            elif published < MAX_MESSAGES:  # a lone event went at once; those right behind it go together
                 await asyncio.sleep(_GATHER_SECONDS if published > _FEW else _PAUSE_SECONDS)
 
     async def _pass_on_wakes(self) -> None:

@@ -2,6 +2,7 @@
 
 from contracts.deployments import DeployRequest
 from contracts.environments import Activation
+from contracts.ids import id_of
 from worker.domain.changes import Decision, Event, Moment
 from worker.domain.command import Command
 from worker.domain.errors import ValidationFailed, VersionMismatch
@@ -16,13 +17,13 @@ _NOT_YET_CONFIRMED = "The environment asks for confirmation, which this release 
 
 def needs(command: Command[DeployRequest]) -> Needs:
     """The entity and what is active there."""
-    return Needs(entity_id=command.request.entity_id, environment=command.request.environment)
+    return Needs(entity_id=id_of(command.request.entity_id), environment=command.request.environment)
 
 
 def decide(command: Command[DeployRequest], facts: Facts, moment: Moment) -> Decision:
     """Refuse, or replace what is active there by a snapshot of the entity as it is now."""
     request = command.request
-    entity = entity_of(request.entity_id, facts)
+    entity = entity_of(id_of(request.entity_id), facts)
     if request.expected_version not in (None, entity.version):
         raise VersionMismatch(str(request.expected_version), entity.version)
     planned = plan(request, entity, facts)

@@ -6,6 +6,7 @@ from typing import Any
 from contracts.entities import Dependency as DependencyRequest
 from contracts.entities import EntityCreate, EntityDelete, EntityUpdate
 from contracts.environments import ENVIRONMENTS
+from contracts.ids import id_of
 from worker.domain.changes import Decision, Event, Moment
 from worker.domain.command import Command
 from worker.domain.errors import EntityInUse, EntityNameTaken, RevisionConflict
@@ -53,13 +54,13 @@ def create(command: Command[EntityCreate], facts: Facts, moment: Moment) -> Deci
 
 def needs_to_update(command: Command[EntityUpdate]) -> Needs:
     """The entity, and who has its new name."""
-    return Needs(entity_id=command.request.entity_id, name=command.request.name)
+    return Needs(entity_id=id_of(command.request.entity_id), name=command.request.name)
 
 
 def update(command: Command[EntityUpdate], facts: Facts, moment: Moment) -> Decision:
     """Refuse a stale revision or a name that is taken, or change what the request names."""
     request = command.request
-    entity = entity_of(request.entity_id, facts)
+    entity = entity_of(id_of(request.entity_id), facts)
     if request.expected_revision not in (None, entity.revision):
         raise RevisionConflict(request.expected_revision or 0, entity.revision)
     if request.name is not None and facts.ids_by_name.get(request.name, entity.entity_id) != entity.entity_id:
@@ -71,13 +72,13 @@ def update(command: Command[EntityUpdate], facts: Facts, moment: Moment) -> Deci
 
 def needs_to_delete(command: Command[EntityDelete]) -> Needs:
     """The entity and where it runs."""
-    return Needs(entity_id=command.request.entity_id)
+    return Needs(entity_id=id_of(command.request.entity_id))
 
 
 def delete(command: Command[EntityDelete], facts: Facts, moment: Moment) -> Decision:
     """Refuse while it runs somewhere, or delete it; its history stays."""
     request = command.request
-    entity = entity_of(request.entity_id, facts)
+    entity = entity_of(id_of(request.entity_id), facts)
     places = [place for place in ENVIRONMENTS if (entity.entity_id, place) in facts.running]
     if places:
         raise EntityInUse(entity.entity_id, places)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from contracts.environments import EnvironmentName
+from contracts.ids import Id
 from worker.domain.changes import Decision, Moment
 from worker.domain.command import Command
 from worker.domain.facts import Facts
@@ -20,10 +20,10 @@ class Needs:
     named, ``dependents`` for the entities that depend on this one, ``name`` for who has that name.
     """
 
-    entity_id: UUID | None = None
+    entity_id: Id | None = None
     environment: EnvironmentName | None = None
-    deployment_id: UUID | None = None
-    target_id: UUID | None = None
+    deployment_id: Id | None = None
+    target_id: Id | None = None
     fallback: bool = False
     dependents: bool = False
     name: str | None = None
@@ -33,7 +33,7 @@ class Needs:
         """Whether more is read than a former command of the same batch leaves up to date in the facts."""
         return self.fallback or self.dependents or self.target_id is not None
 
-    def entity_in(self, facts: Facts) -> UUID | None:
+    def entity_in(self, facts: Facts) -> Id | None:
         """The entity that the command is about, if there is one."""
         if self.deployment_id is None:
             return self.entity_id

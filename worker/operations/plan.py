@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from contracts.deployments import DeployRequest
+from contracts.ids import Id
 from worker.domain.errors import EntityNotFound
 from worker.domain.facts import Deployment, Document, Entity, Facts
 from worker.domain.snapshot import difference, overridden
@@ -49,7 +49,7 @@ def plan(request: DeployRequest, entity: Entity, facts: Facts) -> Plan:
     )
 
 
-def entity_of(entity_id: UUID, facts: Facts) -> Entity:
+def entity_of(entity_id: Id, facts: Facts) -> Entity:
     """The entity, if it is there and not deleted; raises ``EntityNotFound``."""
     entity = facts.entities.get(entity_id)
     if entity is None or entity.deleted_at is not None:

@@ -2,6 +2,7 @@
 
 from contracts.deployments import RetireRequest
 from contracts.environments import ENVIRONMENTS
+from contracts.ids import id_of
 from worker.domain.changes import Decision, Event, Moment
 from worker.domain.command import Command
 from worker.domain.errors import DependencyInUse
@@ -13,13 +14,13 @@ from worker.operations.rollback import active_deployment
 
 def needs(command: Command[RetireRequest]) -> Needs:
     """The deployment, and who depends on the entity."""
-    return Needs(deployment_id=command.request.deployment_id, dependents=True)
+    return Needs(deployment_id=id_of(command.request.deployment_id), dependents=True)
 
 
 def decide(command: Command[RetireRequest], facts: Facts, moment: Moment) -> Decision:
     """Refuse, above all while others there depend on it, or end it."""
     request = command.request
-    current = active_deployment(request.deployment_id, facts)
+    current = active_deployment(id_of(request.deployment_id), facts)
     entity = facts.entities[current.entity_id]
     dependents = [dependent.name for dependent in facts.active_dependents(entity, current.environment)]
     if dependents and not request.force:

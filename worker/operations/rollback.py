@@ -1,9 +1,9 @@
 """Roll back: what misbehaves goes, what ran before is active again, at once, whatever stands against it."""
 
 from dataclasses import replace
-from uuid import UUID
 
 from contracts.deployments import RollbackRequest
+from contracts.ids import Id, id_of
 from worker.domain.changes import Decision, Event, Moment
 from worker.domain.command import Command
 from worker.domain.errors import (
@@ -20,9 +20,9 @@ from worker.operations.operation import Needs
 
 def needs(command: Command[RollbackRequest]) -> Needs:
     """The deployment, its target, and who depends on the entity."""
-    target_id = command.request.target_deployment_id
+    target_id = _named_target(command.request)
     return Needs(
-        deployment_id=command.request.deployment_id,
+        deployment_id=id_of(command.request.deployment_id),
         target_id=target_id,
         fallback=target_id is None,
         dependents=True,
@@ -32,8 +32,8 @@ def needs(command: Command[RollbackRequest]) -> Needs:
 def decide(command: Command[RollbackRequest], facts: Facts, moment: Moment) -> Decision:
     """Refuse, or exchange the active deployment for its target; warnings say what no longer fits."""
     request = command.request
-    current = active_deployment(request.deployment_id, facts)
-    target = _target(current, request.target_deployment_id, facts)
+    current = active_deployment(id_of(request.deployment_id), facts)
+    target = _target(current, _named_target(request), facts)
 
     entity = facts.entities[current.entity_id]
     warnings = [
@@ -72,7 +72,7 @@ def decide(command: Command[RollbackRequest], facts: Facts, moment: Moment) -> D
     )
 
 
-def active_deployment(deployment_id: UUID, facts: Facts) -> Deployment:
+def active_deployment(deployment_id: Id, facts: Facts) -> Deployment:
     """The deployment, if it is active; raises ``DeploymentNotFound`` or ``DeploymentNotActive``."""
     deployment = facts.deployments.get(deployment_id)
     if deployment is None:
@@ -82,7 +82,11 @@ def active_deployment(deployment_id: UUID, facts: Facts) -> Deployment:
     return deployment
 
 
-def _target(current: Deployment, named: UUID | None, facts: Facts) -> Deployment:
+def _named_target(request: RollbackRequest) -> Id | None:
+    return id_of(request.target_deployment_id) if request.target_deployment_id else None
+
+
+def _target(current: Deployment, named: Id | None, facts: Facts) -> Deployment:
     if named is None:
         fallback = facts.fallbacks.get(current.deployment_id)
         if fallback is None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 import orjson
 
+from contracts.ids import Id
 from contracts.values import timestamp
 from worker.domain.facts import Deployment, Entity, Environment
 from worker.domain.validation import Written
@@ -30,7 +30,7 @@ class EventRow:
     """An event as the log keeps it; ``subject`` is that of the CloudEvent."""
 
     event_id: str
-    entity_id: UUID | None
+    entity_id: Id | None
     sequence: int | None
     type: str
     subject: str
@@ -175,7 +175,7 @@ INSERT INTO outbox (event_ids, created_at) VALUES (%(ids)s::uuid[], clock_timest
 """
 
 
-def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
+def write(transaction: Transaction, changes: Changes) -> dict[Id, Written]:
     """Write it all, the events with the commit; what stands active, by deployment, as the database wrote it.
 
     Raises ``GuardFailed`` where a row was not as expected.
@@ -203,7 +203,7 @@ def write(transaction: Transaction, changes: Changes) -> dict[UUID, Written]:
     }
 
 
-def _records(transaction: Transaction, changes: Changes) -> dict[UUID, tuple[Any, bool]]:
+def _records(transaction: Transaction, changes: Changes) -> dict[Id, tuple[Any, bool]]:
     """Write deployments, and entities that there were before; status and config of what is active now."""
     moves, edits = changes.changed_deployments, changes.changed_entities
     written_as = {

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
-from uuid import UUID
 
 import orjson
 
 from contracts.environments import EnvironmentName
+from contracts.ids import Id
 from worker.domain.facts import Dependent, Deployment, Entity, Facts, Running
 from worker.store import rows
 from worker.store.idempotency import Outcome, OutcomeKey
@@ -21,12 +21,12 @@ from worker.store.unit_of_work import StaleFacts
 class Wanted:
     """What a batch asks for, all commands together."""
 
-    entity_ids: Sequence[UUID] = ()
-    places: Sequence[tuple[UUID, EnvironmentName]] = ()
-    deployment_ids: Sequence[UUID] = ()
-    target_ids: Sequence[UUID] = ()
-    fallback_of: Sequence[UUID] = ()
-    dependents_of: Sequence[UUID] = ()
+    entity_ids: Sequence[Id] = ()
+    places: Sequence[tuple[Id, EnvironmentName]] = ()
+    deployment_ids: Sequence[Id] = ()
+    target_ids: Sequence[Id] = ()
+    fallback_of: Sequence[Id] = ()
+    dependents_of: Sequence[Id] = ()
     names: Sequence[str] = ()
     keys: Sequence[OutcomeKey] = ()
 
@@ -211,7 +211,7 @@ def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
 
 def _rest(
     transaction: Transaction, wanted: Wanted, entities: list[Entity], names: set[str], *, lock: bool
-) -> tuple[_Context, list[tuple[UUID | None, Deployment]]]:
+) -> tuple[_Context, list[tuple[Id | None, Deployment]]]:
     """The context, and deployments, each with the one that it is the rollback target of, if it is that."""
     statement = _rest_statement(
         lock=lock,
@@ -248,11 +248,11 @@ def _facts(context: _Context, entities: list[Entity]) -> Facts:
         facts.environments[values["environment"]] = rows.environment(values)
     facts.absorb(entities)
     for name, entity_id in orjson.loads(context.names or "[]"):
-        facts.ids_by_name[name] = rows.uuid_of(entity_id)
+        facts.ids_by_name[name] = entity_id
     for entity_id, environment, deployment_id, version in orjson.loads(context.running or "[]"):
-        facts.running[rows.uuid_of(entity_id), environment] = Running(rows.uuid_of(deployment_id), version)
+        facts.running[entity_id, environment] = Running(deployment_id, version)
     for entity_id, name, dependencies in orjson.loads(context.dependents or "[]"):
-        dependent = Dependent(rows.uuid_of(entity_id), name, rows.dependencies(dependencies))
+        dependent = Dependent(entity_id, name, rows.dependencies(dependencies))
         facts.dependents.setdefault(dependent.entity_id, dependent)
     return facts
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from contracts import subjects
+from contracts.ids import Id
 from contracts.problems import ProblemError
 from contracts.values import timestamp
 from worker.domain.facts import Deployment, Entity, Environment
@@ -39,7 +40,7 @@ class Which:
     cursor: str | None = None
 
 
-def deployment(transaction: Transaction, deployment_id: UUID) -> Deployment | None:
+def deployment(transaction: Transaction, deployment_id: Id) -> Deployment | None:
     """A deployment by its id."""
     found = transaction.execute(
         f"SELECT {rows.DEPLOYMENT_COLUMNS} FROM deployments d WHERE deployment_id = %(id)s::uuid",  # noqa: S608
@@ -48,7 +49,7 @@ def deployment(transaction: Transaction, deployment_id: UUID) -> Deployment | No
     return rows.deployment(found[0]) if found else None
 
 
-def entity(transaction: Transaction, entity_id: UUID) -> Entity | None:
+def entity(transaction: Transaction, entity_id: Id) -> Entity | None:
     """An entity by its id, unless it is deleted."""
     found = transaction.execute(
         f"SELECT {rows.ENTITY_COLUMNS} FROM entities "  # noqa: S608
@@ -160,7 +161,7 @@ def _page(
     total: tuple[int | None, int | None],
     *,
     at_least: int,
-    position: Callable[[T], tuple[datetime, UUID]],
+    position: Callable[[T], tuple[datetime, Id]],
 ) -> Page[T]:
     exact, estimate = total
     return Page(

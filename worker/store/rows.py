@@ -4,20 +4,16 @@ Records are read by columns, documents as text so that they need no parsing, and
 members are columns.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
 import orjson
 
+from contracts.ids import Id
 from contracts.values import timestamp
 from worker.domain.facts import Dependency, Deployment, Document, Entity, Environment
 
 Row = Sequence[Any]
-
-uuid_of = lru_cache(16_384)(UUID)
-"""The id that a text holds; within a batch, the same ones come again and again."""
 
 ENTITY_COLUMNS = (
     "entity_id, name, type, version, created_by, description, config::text, parameters::text, status, "
@@ -112,9 +108,9 @@ def environment(values: dict[str, Any]) -> Environment:
     )
 
 
-def uuids(ids: Sequence[UUID] | set[UUID]) -> str:
+def uuids(ids: Iterable[Id]) -> str:
     """An array of ids as the text that PostgreSQL casts to ``uuid[]``."""
-    return "{" + ",".join(map(str, ids)) + "}"
+    return "{" + ",".join(ids) + "}"
 
 
 def of_move(before: Deployment, after: Deployment) -> dict[str, Any]:

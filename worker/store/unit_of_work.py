@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from worker.store.rows import uuid_of
 from worker.store.silence import SilenceWatch
 from worker.store.transaction import Transaction
 
@@ -29,7 +28,7 @@ _END_SESSION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE bac
 _WRITTEN = "SELECT EXISTS (SELECT 1 FROM events WHERE event_id = %(event_id)s::uuid)"
 
 _UUID_OID = 2950
-_ID = psycopg2.extensions.new_type((_UUID_OID,), "UUID", lambda text, _: text and uuid_of(text))
+_ID = psycopg2.extensions.new_type((_UUID_OID,), "UUID", psycopg2.extensions.UNICODE)
 
 T = TypeVar("T")
 
@@ -89,14 +88,14 @@ def connect(
             "options": options,
         },
     )
-    sqlalchemy.event.listen(engine, "connect", _read_ids_at_once)
+    sqlalchemy.event.listen(engine, "connect", _read_ids_as_text)
     engine.update_execution_options(autocommits=autocommit)
     if not patient:
         engine.update_execution_options(silence=SilenceWatch())
     return engine
 
 
-def _read_ids_at_once(driver: Any, _: Any) -> None:
+def _read_ids_as_text(driver: Any, _: Any) -> None:
     psycopg2.extensions.register_type(_ID, driver)
 
 
