@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install up demo test check bench growth soak flood faults documents lock clean
+.PHONY: help install up demo test check bench growth soak scaling flood faults documents lock clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -46,6 +46,9 @@ growth: $(STAMP) ## Measure each request on a million deployments and on a thous
 
 soak: $(STAMP) ## Deploy at full load for ten minutes, and see whether the rate falls or tables swell.
 	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
+
+scaling: $(STAMP) ## Deploy with one worker and with two, on one nats-server and on three; takes three minutes.
+	@exec $(BIN)/python -m benchmarks.scaling $(ARGS)
 
 flood: $(STAMP) ## Send it as much as this machine can, for a minute, and count the answers.
 	@exec $(BIN)/python -m benchmarks.flood $(ARGS)
