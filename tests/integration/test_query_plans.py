@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts import subjects
+from contracts.ids import Id, id_of
 from worker.store import facts, queries, unit_of_work
 from worker.store.facts import Wanted
 from worker.store.idempotency import OutcomeKey
@@ -119,9 +120,9 @@ def reading(filled):
     engine.dispose()
 
 
-def identity(of: str) -> UUID:
+def identity(of: str) -> Id:
     """The id that the filled database gave ``of``."""
-    return UUID(hashlib.md5(of.encode()).hexdigest())
+    return id_of(UUID(hashlib.md5(of.encode()).hexdigest()))
 
 
 def explained(engine, work):
