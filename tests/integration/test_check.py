@@ -48,6 +48,16 @@ async def messages_of(caller, entity):
     return await in_stream(caller.connection, *subjects_of(entity))
 
 
+def compared(product):
+    """Wait until the relay has compared the live state under its present lead: it would mend what is planted."""
+    log = product.workers[0].lines
+
+    def times(event):
+        return sum(event in line for line in list(log))
+
+    eventually(lambda: times("live_state_compared") >= times("relay_leads"))
+
+
 async def settled(product, caller, entity):
     """A deployment of the entity that stream and bucket show, too."""
     deployed = await caller.deploy(entity)
@@ -210,6 +220,7 @@ async def test_keys_that_are_missing_stale_or_of_nothing_active_are_found(produc
     old = await calls.deploy(stale)
     for entity in (missing, stale, tampered, kept):
         await settled(product, calls, entity)
+    compared(product)
     jetstream = calls.connection.jetstream()
     bucket = await jetstream.key_value(subjects.ACTIVE_BUCKET)
     keys = {entity["entity_id"]: f"staging.{entity['entity_id']}" for entity in (missing, stale, tampered)}
