@@ -13,7 +13,10 @@ from pydantic_core import to_json
 
 from contracts import connection as connections
 from contracts import subjects
+from contracts.convergence import Convergence, ConvergenceRequest
 from contracts.deployments import (
+    AsOfRequest,
+    ConfirmRequest,
     Deployment,
     DeploymentGet,
     DeploymentList,
@@ -21,6 +24,7 @@ from contracts.deployments import (
     DeploymentPlan,
     DeployRequest,
     EntityDeploymentsRequest,
+    HealthReport,
     HistoryRequest,
     RetireRequest,
     RollbackRequest,
@@ -42,9 +46,10 @@ from contracts.headers import DEADLINE, ERROR_CODE, IDEMPOTENCY_KEY
 from contracts.ids import new_id
 from contracts.parsing import parse
 from contracts.problems import ProblemError
+from contracts.quarantine import Quarantined, QuarantineLift, QuarantineList, QuarantineListRequest
 from contracts.status import Status
 from contracts.values import Empty, Reply, Request, timestamp
-from contracts.watching import EventWatch, LiveWatch
+from contracts.watching import EventWatch, LiveWatch, PendingWatch
 
 P = ParamSpec("P")
 RequestT = TypeVar("RequestT", bound=Request)
@@ -150,6 +155,12 @@ class LibraryClient:
     get = Operation(subjects.DEPLOY_GET, DeploymentGet, Deployment)
     list = Operation(subjects.DEPLOY_LIST, DeploymentListRequest, DeploymentList)
     history = Operation(subjects.DEPLOY_HISTORY, HistoryRequest, EventList)
+    confirm = Operation(subjects.DEPLOY_CONFIRM, ConfirmRequest, Deployment)
+    report_health = Operation(subjects.DEPLOY_HEALTH, HealthReport, Deployment)
+    as_of = Operation(subjects.DEPLOY_AS_OF, AsOfRequest, DeploymentList)
+    convergence = Operation(subjects.DEPLOY_CONVERGENCE, ConvergenceRequest, Convergence)
+    quarantined = Operation(subjects.QUARANTINE_LIST, QuarantineListRequest, QuarantineList)
+    lift_quarantine = Operation(subjects.QUARANTINE_LIFT, QuarantineLift, Quarantined)
     retire = Operation(subjects.DEPLOY_RETIRE, RetireRequest, Deployment)
     environments = Operation(subjects.ENVIRONMENT_LIST, Empty, EnvironmentList)
     set_environment = Operation(subjects.ENVIRONMENT_SET, EnvironmentSet, Environment)
@@ -201,6 +212,10 @@ class LibraryClient:
     def live(self, environment: EnvironmentName, entity_id: UUID) -> LiveWatch:
         """What is active there now, then whatever replaces it; None while nothing is."""
         return LiveWatch(self.connection, environment, entity_id)
+
+    def pending(self, environment: EnvironmentName, entity_id: UUID) -> PendingWatch:
+        """What waits there to be confirmed now, then whatever does; None while nothing does."""
+        return PendingWatch(self.connection, environment, entity_id)
 
 
 def read(reply: type[ReplyT], answer: Msg) -> ReplyT:

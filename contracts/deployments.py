@@ -4,16 +4,34 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.entities import Page
 from contracts.environments import EnvironmentName
 from contracts.limits import MAX_PAGE
-from contracts.values import Cursor, Document, Method, Name, NonEmpty, Reply, Request, Text, null_means
+from contracts.values import (
+    Cursor,
+    Details,
+    Document,
+    Method,
+    Moment,
+    Name,
+    NonEmpty,
+    Reply,
+    Request,
+    Text,
+    null_means,
+)
 
 DeploymentStatus = Literal["pending", "deploying", "active", "inactive", "rolled_back", "failed"]
 OverrideStrategy = Literal["replace", "merge"]
+ReportedHealth = Literal["healthy", "degraded", "unhealthy"]
+AgentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+KEPT_REPORTS = 50
+"""So many health reports stand in a deployment's record; all of them are in its history."""
+MAX_WAITING = 100
+"""So many deployments of an entity may be ``pending`` in an environment."""
 
 
 class DeployRequest(Request):
@@ -53,6 +71,25 @@ class RollbackRequest(Request):
     target_deployment_id: UUID | None = None
 
 
+class ConfirmRequest(Request):
+    """An agent's word on what is deploying: it runs, or it does not, and why."""
+
+    deployment_id: UUID
+    agent: AgentName
+    outcome: Literal["active", "failed"]
+    error: Text | None = None
+    details: Details | None = None
+
+
+class HealthReport(Request):
+    """How a deployment is doing."""
+
+    deployment_id: UUID
+    reported_by: Name
+    status: ReportedHealth
+    details: Details | None = None
+
+
 class RetireRequest(Request):
     """End an active deployment with nothing in its place."""
 
@@ -82,6 +119,17 @@ class DeploymentListRequest(Page):
     entity_id: UUID | None = None
     environment: EnvironmentName | None = None
     status: DeploymentStatus | None = None
+
+
+class AsOfRequest(Request):
+    """What was active at a time that is past."""
+
+    at: Moment
+    environment: EnvironmentName | None = None
+    entity_id: UUID | None = None
+    page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
+    page_size: Annotated[int, Field(ge=1, le=100)] = 100
+    cursor: Cursor | None = None
 
 
 class EntityDeploymentsRequest(Request):

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contracts import subjects
+from contracts.convergence import Convergence, ConvergenceRequest
 from contracts.deployments import (
+    AsOfRequest,
+    ConfirmRequest,
     Deployment,
     DeploymentGet,
     DeploymentList,
@@ -15,6 +18,7 @@ from contracts.deployments import (
     DeploymentPlan,
     DeployRequest,
     EntityDeploymentsRequest,
+    HealthReport,
     HistoryRequest,
     RetireRequest,
     RollbackRequest,
@@ -31,6 +35,7 @@ from contracts.entities import (
 from contracts.environments import Environment, EnvironmentList, EnvironmentSet
 from contracts.events import EventList
 from contracts.problems import Code
+from contracts.quarantine import Quarantined, QuarantineLift, QuarantineList, QuarantineListRequest
 from contracts.status import Status
 from contracts.values import Empty, Reply, Request
 
@@ -136,6 +141,24 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         problems=("deployment_not_found",),
     ),
     Endpoint(
+        subject=subjects.DEPLOY_CONFIRM,
+        summary="Confirm or refuse what is deploying",
+        request=ConfirmRequest,
+        reply=Deployment,
+        routes=(Route("POST", f"{_DEPLOYMENT}/confirm"),),
+        writes=True,
+        problems=("deployment_not_found", "deployment_not_active"),
+    ),
+    Endpoint(
+        subject=subjects.DEPLOY_HEALTH,
+        summary="Report how a deployment is doing",
+        request=HealthReport,
+        reply=Deployment,
+        routes=(Route("POST", f"{_DEPLOYMENT}/health"),),
+        writes=True,
+        problems=("deployment_not_found",),
+    ),
+    Endpoint(
         subject=subjects.DEPLOY_RETIRE,
         summary="End an active deployment with nothing in its place",
         request=RetireRequest,
@@ -211,6 +234,36 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             Route("GET", f"{_DEPLOYMENTS}/entity/{{entity_id}}/deployments"),
         ),
         problems=("entity_not_found",),
+    ),
+    Endpoint(
+        subject=subjects.DEPLOY_AS_OF,
+        summary="What was active at a time",
+        request=AsOfRequest,
+        reply=DeploymentList,
+        routes=(Route("GET", f"{_DEPLOYMENTS}/as-of"),),
+    ),
+    Endpoint(
+        subject=subjects.DEPLOY_CONVERGENCE,
+        summary="Which agents run what is active, and which are behind",
+        request=ConvergenceRequest,
+        reply=Convergence,
+        routes=(Route("GET", f"{_API}/environments/{{environment}}/convergence"),),
+    ),
+    Endpoint(
+        subject=subjects.QUARANTINE_LIST,
+        summary="List what is in quarantine, newest first",
+        request=QuarantineListRequest,
+        reply=QuarantineList,
+        routes=(Route("GET", f"{_API}/quarantine"),),
+    ),
+    Endpoint(
+        subject=subjects.QUARANTINE_LIFT,
+        summary="Let what is in quarantine be deployed again",
+        request=QuarantineLift,
+        reply=Quarantined,
+        routes=(Route("POST", f"{_API}/quarantine/{{quarantine_id}}/lift"),),
+        writes=True,
+        problems=("not_found",),
     ),
     Endpoint(
         subject=subjects.STATUS_GET,

@@ -45,6 +45,11 @@ DEAD_STREAM = "LIBRARY_DEAD"
 DEAD_WILDCARD = "library.dead.>"
 
 ACTIVE_BUCKET = "library-active"
+PENDING_BUCKET = "library-pending"
+APPLIED_BUCKET = "library-applied"
+
+EXPIRY = "library.internal.expiry"
+"""The operation that nobody asks for: a deployment was not confirmed in time."""
 
 OUTBOX_WAKE = "library.internal.outbox"
 """A hint, without a promise, from a worker that committed to the one whose relay leads."""
@@ -104,8 +109,13 @@ def event_type(kind: str, event: str) -> str:
 
 
 def active_key(environment: str, entity_id: UUID | str) -> str:
-    """The key in the bucket of live configurations."""
+    """The key in the buckets of live configurations, and of those that are deploying."""
     return f"{environment}.{entity_id}"
+
+
+def applied_key(environment: str, entity_id: UUID | str, agent: str) -> str:
+    """The key in the bucket of what agents run."""
+    return f"{environment}.{entity_id}.{agent}"
 
 
 def bucket_stream(bucket: str) -> str:

@@ -2,16 +2,19 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -75,6 +78,22 @@ def timestamp(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+"""The form of a time on the wire (RFC 3339, section 5.6)."""
+_NO_TIME = PydanticCustomError("rfc3339", "is an RFC 3339 time such as 2026-01-31T12:00:00Z")
+
+
+def _in_utc(given: Any) -> Any:
+    if isinstance(given, datetime):
+        return given
+    if not isinstance(given, str) or not RFC3339.fullmatch(given):
+        raise _NO_TIME
+    try:
+        return datetime.fromisoformat(given.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _NO_TIME from None
+
+
 def _floats(value: Any) -> Iterator[float]:
     """All numbers in a document that are no integers."""
     if isinstance(value, float):
@@ -132,4 +151,6 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1), _NO_NUL]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), _NO_NUL]
 Method = Annotated[str, StringConstraints(max_length=50), _NO_NUL]
 Short = Annotated[str, StringConstraints(min_length=1, max_length=50), _NO_NUL]
+Moment = Annotated[AwareDatetime, BeforeValidator(_in_utc)]
+"""A time with its offset from UTC (RFC 3339)."""
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=500), _NO_NUL]

@@ -1,7 +1,7 @@
-"""What happens, as it happens: the events of deployments, and the live configuration of one key."""
+"""What happens, as it happens: the events of deployments, and what is active or deploying in one place."""
 
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Generic, Self, TypeVar
 from uuid import UUID
 
 from nats.aio.client import Client
@@ -10,9 +10,12 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from contracts import subjects
 from contracts.environments import EnvironmentName
-from contracts.events import CloudEvent, LiveConfiguration
+from contracts.events import CloudEvent, LiveConfiguration, PendingConfiguration
 from contracts.ordered import OrderedMessages
 from contracts.problems import ProblemError
+from contracts.values import Reply
+
+ValueT = TypeVar("ValueT", bound=Reply)
 
 _DELETIONS = ("KV-Operation", "Nats-Marker-Reason")  # NATS ADR-8, ADR-43; a value has neither
 
@@ -67,13 +70,16 @@ class EventWatch(OrderedMessages):
             ) from None
 
 
-class LiveWatch(OrderedMessages):
-    """Iterates over the values of a key: the one there now first, None for nothing."""
+class _KeyWatch(OrderedMessages, Generic[ValueT]):
+    """Iterates over the values of a key of ``bucket``: the one there now first, None for nothing."""
+
+    bucket: ClassVar[str]
+    value: type[ValueT]
 
     def __init__(self, connection: Client, environment: EnvironmentName, entity_id: UUID) -> None:
-        bucket = subjects.ACTIVE_BUCKET
         key = subjects.active_key(environment, entity_id)
-        super().__init__(connection, subjects.bucket_stream(bucket), subjects.bucket_subject(bucket, key))
+        subject = subjects.bucket_subject(self.bucket, key)
+        super().__init__(connection, subjects.bucket_stream(self.bucket), subject)
         self._seen: int | None = None
 
     async def _begin(self) -> ConsumerConfig:
@@ -82,21 +88,34 @@ class LiveWatch(OrderedMessages):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> LiveConfiguration | None:
+    async def __anext__(self) -> ValueT | None:
         while True:
             message = await self._next()
             sequence = message.metadata.sequence.stream if message is not None else 0
             if sequence != self._seen:  # a consumer made again begins with what was seen
                 self._seen = sequence
-                return _configuration(message)
+                return self._read(message)
+
+    def _read(self, message: Msg | None) -> ValueT | None:
+        if message is None or any(name in (message.headers or {}) for name in _DELETIONS):
+            return None
+        try:
+            return self.value.model_validate_json(message.data)
+        except ValueError:
+            raise ProblemError(
+                "internal_error", f"The value of {message.subject} is none that this client can read."
+            ) from None
 
 
-def _configuration(message: Msg | None) -> LiveConfiguration | None:
-    if message is None or any(name in (message.headers or {}) for name in _DELETIONS):
-        return None
-    try:
-        return LiveConfiguration.model_validate_json(message.data)
-    except ValueError:
-        raise ProblemError(
-            "internal_error", f"The value of {message.subject} is none that this client can read."
-        ) from None
+class LiveWatch(_KeyWatch[LiveConfiguration]):
+    """Iterates over what is active in a place, the present one first; None while nothing is."""
+
+    bucket = subjects.ACTIVE_BUCKET
+    value = LiveConfiguration
+
+
+class PendingWatch(_KeyWatch[PendingConfiguration]):
+    """Iterates over what is deploying in a place, the present one first; None while nothing is."""
+
+    bucket = subjects.PENDING_BUCKET
+    value = PendingConfiguration

@@ -49,7 +49,7 @@ async def messages_of(caller, entity):
 
 
 def compared(product):
-    """Wait until the relay has compared the live state under its present lead: it would mend what is planted."""
+    """Wait until the relay has compared the live state under its present lead: it mends what it finds."""
     log = product.workers[0].lines
 
     def times(event):

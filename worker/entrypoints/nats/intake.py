@@ -13,11 +13,10 @@ from contracts.ids import new_id
 from contracts.limits import MAX_KEY_CHARACTERS
 from contracts.parsing import parse
 from contracts.problems import ProblemError
-from contracts.values import Empty, Request
+from contracts.values import RFC3339, Empty, Request
 from worker.domain.command import Command, Durable
 
 _PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_CHARACTERS}}}")
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _DEFAULT_METHODS = {"http": "api"}
 
@@ -116,7 +115,7 @@ def _deadline(carried: Headers, faults: list[Fault]) -> datetime | None:
     if value is None:
         return None
     try:
-        if _RFC3339.fullmatch(value):
+        if RFC3339.fullmatch(value):
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         pass

@@ -1,0 +1,47 @@
+"""Convergence: who runs what is active, and who is behind."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.deployments import AgentName
+from contracts.environments import EnvironmentName
+from contracts.values import Reply, Request
+
+
+class Applied(Reply):
+    """What an agent runs: the value of its key in the bucket; both are None where it runs nothing.
+
+    ``sequence`` is that of the live configuration that it follows.
+    """
+
+    deployment_id: UUID | None
+    sequence: str | None = Field(pattern=r"^\d+$")
+    applied_at: datetime
+
+
+class ConvergenceRequest(Request):
+    """Which agents of an environment run what is active there."""
+
+    environment: EnvironmentName
+
+
+class Consumer(Reply):
+    """An agent beside what is active.
+
+    Sequences are decimal strings, None for nothing; ``behind_since`` is None while it runs what is active.
+    """
+
+    entity_id: UUID
+    agent: AgentName
+    deployment_id: UUID | None
+    applied_sequence: str | None
+    active_sequence: str | None
+    behind_since: datetime | None
+
+
+class Convergence(Reply):
+    """All agents of an environment, by entity and name."""
+
+    consumers: list[Consumer]
