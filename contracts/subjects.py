@@ -103,6 +103,11 @@ def place_of(event_subject: str) -> tuple[str, str] | None:
     return None
 
 
+def event_name(event_subject: str) -> str:
+    """What an event on this subject says, such as ``completed``."""
+    return event_subject.split(".")[3]
+
+
 def event_type(kind: str, event: str) -> str:
     """The CloudEvents type of an event, such as ``library.deployment.completed.v1``."""
     return f"library.{kind}.{event}.v1"

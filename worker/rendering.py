@@ -13,7 +13,8 @@ from contracts.problems import ProblemError
 from contracts.values import timestamp
 from worker.domain.changes import Event
 from worker.domain.command import Durable
-from worker.domain.facts import Deployment, Document, Entity, Environment, Record
+from worker.domain.convergence import Applied, Beside
+from worker.domain.facts import Deployment, Document, Entity, Environment, Quarantine, Record
 from worker.operations.plan import Plan
 
 _SHOWN_BYTES = 4096
@@ -32,40 +33,85 @@ def record(of: Record) -> bytes:
             return entity(of)
         case Environment():
             return environment(of)
+        case Quarantine():
+            return quarantine(of)
     assert_never(of)
 
 
 def deployment(of: Deployment) -> bytes:
     """A ``Deployment`` of the contract."""
+    return orjson.dumps(_members(of))
+
+
+def _members(of: Deployment) -> dict[str, Any]:
     duration = of.deployment_duration_ms
+    return {
+        "deployment_id": of.deployment_id,
+        "entity_id": of.entity_id,
+        "entity_name": of.entity_name,
+        "version": of.version,
+        "environment": of.environment,
+        "config_snapshot": _fragment(of.config_snapshot),
+        "parameters_snapshot": _fragment(of.parameters_snapshot),
+        "status": of.status,
+        "deployed_at": timestamp(of.deployed_at),
+        "deployed_by": of.deployed_by,
+        "deployment_method": of.deployment_method,
+        "reason": of.reason,
+        "rolled_back_at": timestamp(of.rolled_back_at),
+        "rolled_back_by": of.rolled_back_by,
+        "rollback_reason": of.rollback_reason,
+        "previous_deployment_id": of.previous_deployment_id,
+        "health_checks": _fragment(of.health_checks),
+        "last_health_check": timestamp(of.last_health_check),
+        "error_logs": of.error_logs,
+        "deployment_duration_seconds": None if duration is None else duration // 1000,
+        "deployment_duration_ms": duration,
+        "validation_results": _fragment(of.validation_results),
+        "warnings": _fragment(of.warnings),
+        "confirm_by": timestamp(of.confirm_by),
+        "created_at": timestamp(of.created_at),
+        "updated_at": timestamp(of.updated_at),
+    }
+
+
+def in_health_event(of: Deployment) -> bytes:
+    """A deployment as its health events show it: without its snapshots and its reports."""
+    members = _members(of)
+    for left_out in ("config_snapshot", "parameters_snapshot", "health_checks"):
+        del members[left_out]
+    return orjson.dumps(members)
+
+
+def quarantine(of: Quarantine) -> bytes:
+    """A ``Quarantined`` of the contract."""
     return orjson.dumps(
         {
-            "deployment_id": of.deployment_id,
+            "quarantine_id": of.quarantine_id,
             "entity_id": of.entity_id,
-            "entity_name": of.entity_name,
-            "version": of.version,
             "environment": of.environment,
-            "config_snapshot": _fragment(of.config_snapshot),
-            "parameters_snapshot": _fragment(of.parameters_snapshot),
-            "status": of.status,
-            "deployed_at": timestamp(of.deployed_at),
-            "deployed_by": of.deployed_by,
-            "deployment_method": of.deployment_method,
+            "version": of.version,
+            "snapshot_digest": of.snapshot_digest,
+            "deployment_id": of.deployment_id,
+            "since": timestamp(of.since),
             "reason": of.reason,
-            "rolled_back_at": timestamp(of.rolled_back_at),
-            "rolled_back_by": of.rolled_back_by,
-            "rollback_reason": of.rollback_reason,
-            "previous_deployment_id": of.previous_deployment_id,
-            "health_checks": _fragment(of.health_checks),
-            "last_health_check": timestamp(of.last_health_check),
-            "error_logs": of.error_logs,
-            "deployment_duration_seconds": None if duration is None else duration // 1000,
-            "deployment_duration_ms": duration,
-            "validation_results": _fragment(of.validation_results),
-            "warnings": _fragment(of.warnings),
-            "confirm_by": timestamp(of.confirm_by),
-            "created_at": timestamp(of.created_at),
-            "updated_at": timestamp(of.updated_at),
+            "lifted_at": timestamp(of.lifted_at),
+            "lifted_by": of.lifted_by,
+            "lift_reason": of.lift_reason,
+        }
+    )
+
+
+def consumer(of: Applied, beside: Beside, behind_since: datetime | None) -> bytes:
+    """A ``Consumer`` of the contract."""
+    return orjson.dumps(
+        {
+            "entity_id": of.entity_id,
+            "agent": of.agent,
+            "deployment_id": of.deployment_id,
+            "applied_sequence": of.sequence,
+            "active_sequence": None if beside.sequence is None else str(beside.sequence),
+            "behind_since": timestamp(behind_since),
         }
     )
 
@@ -182,10 +228,16 @@ def _envelope(event_id: str, event_type: str, about: str, now: datetime, request
     }
 
 
-_KINDS: dict[type[Record], str] = {Deployment: "deployment", Entity: "entity", Environment: "environment"}
+Announced = Deployment | Entity | Environment
+"""What events tell of."""
+_KINDS: dict[type[Announced], str] = {
+    Deployment: "deployment",
+    Entity: "entity",
+    Environment: "environment",
+}
 
 
-def kind(of: Record) -> str:
+def kind(of: Announced) -> str:
     """What kind of thing a record is, in the words of subjects and event types."""
     return _KINDS[type(of)]
 
@@ -225,6 +277,8 @@ def event(
     }
     if of.target_deployment_id is not None:
         data["target_deployment_id"] = of.target_deployment_id
+    for name, value in of.data.items():
+        data[name] = _fragment(value) if isinstance(value, Document) else value
     message = _envelope(event_id, subjects.event_type(kind(of.about), of.name), about, now, request_id)
     if sequence is not None:
         message["sequence"] = str(sequence)

@@ -232,7 +232,7 @@ def test_large_totals_are_estimates_and_say_so(reading):
 def test_live_configurations_are_looked_up_one_row_each(writing):
     outbox = Outbox(writing)
     try:
-        found = outbox.live([("staging", str(identity(f"e{n}"))) for n in range(1, 51)])
+        found = outbox.active.values([("staging", str(identity(f"e{n}"))) for n in range(1, 51)])
     finally:
         outbox.close()
 

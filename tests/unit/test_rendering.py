@@ -207,6 +207,7 @@ def test_a_plan_is_rendered_as_the_contracts_plan():
     plan = Plan(
         validation=before_deployment(entity, place, facts, entity.config),
         replaces=active,
+        quarantine=None,
         version="2.0.0",
         config=entity.config,
         parameters=entity.parameters,

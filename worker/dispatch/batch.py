@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from contracts.environments import ENVIRONMENTS
 from contracts.ids import id_of, uuid7
 from contracts.problems import NO_OUTCOMES, ProblemError
 from worker.dispatch.answer import Answer
@@ -74,7 +75,7 @@ def run(
     loaded = facts.load(transaction, _wanted(entries), lock=True)
     batch = _Batch(loaded.facts, loaded.outcomes, _rejected_before(transaction, entries))
     result = batch.result(entries, again, held)
-    if batch.ledger.events:
+    if batch.ledger.changed:
         _write(transaction, batch.ledger)
     idempotency.keep(transaction, batch.first_outcomes.items(), loaded.facts.now)
     now = loaded.facts.now + timedelta(seconds=time.monotonic() - started)
@@ -103,9 +104,15 @@ def _rejected_before(transaction: Transaction, entries: Sequence[Entry]) -> set[
 
 def _wanted(entries: Sequence[Entry]) -> Wanted:
     needs = [entry.needs for entry in entries]
+    everywhere = [each.entity_id for each in needs if each.entity_id and each.everywhere]
     return Wanted(
         entity_ids=[each.entity_id for each in needs if each.entity_id],
-        places=[(each.entity_id, each.environment) for each in needs if each.entity_id and each.environment],
+        places=[
+            *((each.entity_id, each.environment) for each in needs if each.entity_id and each.environment),
+            *((entity_id, environment) for entity_id in everywhere for environment in ENVIRONMENTS),
+        ],
+        neighbours_of=[each.deployment_id for each in needs if each.deployment_id and each.neighbours],
+        quarantine_ids=[each.quarantine_id for each in needs if each.quarantine_id],
         deployment_ids=[each.deployment_id for each in needs if each.deployment_id],
         target_ids=[each.target_id for each in needs if each.target_id],
         fallback_of=[each.deployment_id for each in needs if each.deployment_id and each.fallback],

@@ -13,7 +13,7 @@ from worker import rendering
 from worker.dispatch.transitions import Announced
 from worker.domain.changes import Decision, Event
 from worker.domain.command import Command
-from worker.domain.facts import Deployment, Entity, Environment, Facts, Record
+from worker.domain.facts import Deployment, Entity, Environment, Facts, Quarantine, Record
 from worker.store.changes import Changes, EventRow
 
 
@@ -25,6 +25,7 @@ class Ledger:
     entities: dict[Id, Entity | None] = field(default_factory=dict)
     deployments: dict[Id, Deployment | None] = field(default_factory=dict)
     environments: set[str] = field(default_factory=set)
+    quarantines: dict[Id, Quarantine | None] = field(default_factory=dict)
     events: list[EventRow] = field(default_factory=list)
     announced: list[Announced] = field(default_factory=list)
 
@@ -44,9 +45,12 @@ class Ledger:
                     self.deployments.setdefault(record.deployment_id, known)
                 case Environment():
                     self.environments.add(record.environment)
+                case Quarantine():
+                    before = self.facts.quarantines.get(record.quarantine_id)
+                    self.quarantines.setdefault(record.quarantine_id, before)
         self.facts.absorb(records)
         for behind, event in enumerate(reversed(decision.events)):
-            row = self._row(command, event, bodies[id(event.about)], now, behind)
+            row = self._row(command, event, _body(event, bodies), now, behind)
             self.events.insert(len(self.events) - behind, row)
         self.announced += (Announced(event, command.request_id) for event in decision.events)
         return bodies[id(decision.reply)]
@@ -100,6 +104,11 @@ class Ledger:
             )
         )
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self.events or self.quarantines)
+
     def touched(self, entity_id: Id | None) -> bool:
         """Whether a command of this batch changed the entity."""
         return entity_id in self.entities
@@ -125,6 +134,9 @@ class Ledger:
                 changes.new_deployments.append(facts.deployments[deployment_id])
             else:
                 changes.changed_deployments.append((deployment, facts.deployments[deployment_id]))
+        for quarantine_id, quarantine in self.quarantines.items():
+            into = changes.new_quarantines if quarantine is None else changes.lifted_quarantines
+            into.append(facts.quarantines[quarantine_id])
         changes.environments = [e for e in facts.environments.values() if e.environment in self.environments]
         return changes
 
@@ -136,7 +148,13 @@ def _shown(decision: Decision) -> Iterable[Record]:
     return shown.values()
 
 
-def _identity(about: Record) -> tuple[Id | None, str]:
+def _body(event: Event, bodies: dict[int, bytes]) -> bytes:
+    if event.name == "health" and isinstance(event.about, Deployment):
+        return rendering.in_health_event(event.about)
+    return bodies[id(event.about)]
+
+
+def _identity(about: rendering.Announced) -> tuple[Id | None, str]:
     """The entity in whose sequence an event stands, and the CloudEvent's subject."""
     match about:
         case Deployment():

@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts import subjects
 from contracts.deployments import (
+    AsOfRequest,
     DeploymentGet,
     DeploymentListRequest,
     DeployRequest,
@@ -16,11 +17,14 @@ from contracts.deployments import (
 from contracts.entities import EntityGet, EntityListRequest
 from contracts.ids import id_of
 from contracts.limits import MAX_PAGE_BYTES
+from contracts.problems import ProblemError
+from contracts.quarantine import QuarantineListRequest
 from worker import rendering
+from worker.dispatch import convergence
 from worker.domain.command import Command
 from worker.domain.errors import DeadlineExceeded, DeploymentNotFound, EntityNotFound
 from worker.operations import validate
-from worker.store import facts, queries
+from worker.store import as_of, facts, queries
 from worker.store.facts import Wanted
 from worker.store.queries import Page, Which
 from worker.store.transaction import Transaction
@@ -127,6 +131,32 @@ def _history(command: Command[HistoryRequest], transaction: Transaction) -> byte
     return _listing("events", page, lambda item: item[1].encode())
 
 
+def _as_of(command: Command[AsOfRequest], transaction: Transaction) -> bytes:
+    request = command.request
+    if request.at > facts.clock(transaction):
+        raise ProblemError.invalid(("at", "is in the future"))
+    which = Which(conditions={}, page=request.page, page_size=request.page_size, cursor=request.cursor)
+    entity_id = None if request.entity_id is None else id_of(request.entity_id)
+    page = as_of.active_at(
+        transaction, request.at, which, environment=request.environment, entity_id=entity_id
+    )
+    return _listing("deployments", page, rendering.deployment, page=request.page, page_size=request.page_size)
+
+
+def _quarantined(command: Command[QuarantineListRequest], transaction: Transaction) -> bytes:
+    request = command.request
+    conditions = {
+        "entity_id": None if request.entity_id is None else id_of(request.entity_id),
+        "environment": request.environment,
+        "in_force": request.status == "in_force",
+    }
+    which = Which(
+        conditions=conditions, page=request.page, page_size=request.page_size, cursor=request.cursor
+    )
+    page = queries.quarantined(transaction, which)
+    return _listing("quarantined", page, rendering.quarantine, page=request.page, page_size=request.page_size)
+
+
 def _listing(name: str, found: Page[Any], render: Callable[[Any], bytes], **rest: Any) -> bytes:
     """A page, ended early where its reply would grow beyond 4 MiB."""
     shown: list[bytes] = []
@@ -153,6 +183,9 @@ READS: Mapping[str, Read] = {
     subjects.DEPLOY_GET: _deployment,
     subjects.DEPLOY_LIST: _deployments,
     subjects.DEPLOY_HISTORY: _history,
+    subjects.DEPLOY_AS_OF: _as_of,
+    subjects.DEPLOY_CONVERGENCE: convergence.answer,
+    subjects.QUARANTINE_LIST: _quarantined,
     subjects.ENVIRONMENT_LIST: _environments,
     subjects.ENTITY_GET: _entity,
     subjects.ENTITY_LIST: _entities,

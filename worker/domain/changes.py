@@ -1,11 +1,12 @@
 """What a rule gives back: records as they shall be, the events that say so, and what the caller is shown."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from contracts.events import DeploymentEventName, EntityEventName
 from contracts.ids import Id
-from worker.domain.facts import Record
+from worker.domain.facts import Deployment, Document, Entity, Environment, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,17 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A transition to announce. Its place in the entity's sequence is given where it is written."""
+    """A transition to announce. Its place in the entity's sequence is given where it is written.
+
+    ``data`` are members of the event's data beside those that every event has.
+    """
 
     name: DeploymentEventName | EntityEventName
-    about: Record
+    about: Deployment | Entity | Environment
     actor: str | None
     reason: str | None = None
     target_deployment_id: Id | None = None
+    data: Mapping[str, Document | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,41 @@ class DeploymentNotActive(Refusal):
         )
 
 
+class DeploymentNotDeploying(Refusal):
+    """Only what is deploying can be confirmed, and only in time."""
+
+    def __init__(self, deployment_id: Id, status: str, *, late: bool = False) -> None:
+        state = "was not confirmed in time" if late else f"is {status}, not deploying"
+        super().__init__(
+            "deployment_not_active", f"Deployment {deployment_id} {state}.", current_status=status
+        )
+
+
+class DeploymentInProgress(Refusal):
+    """Another deployment of the entity waits there to be confirmed."""
+
+    def __init__(self, deployment_id: Id, environment: str, advice: str) -> None:
+        super().__init__(
+            "deployment_in_progress",
+            f"Deployment {deployment_id} is in progress in {environment}; {advice}.",
+            deployment_id=deployment_id,
+        )
+
+
+class InQuarantine(Refusal):
+    """The same version with the same snapshot went back there for its health."""
+
+    def __init__(self, quarantine_id: Id, reason: str) -> None:
+        super().__init__("quarantined", reason, quarantine_id=quarantine_id)
+
+
+class QuarantineNotFound(Refusal):
+    """The quarantine is absent."""
+
+    def __init__(self, quarantine_id: Id) -> None:
+        super().__init__("not_found", f"There is no quarantine {quarantine_id}.")
+
+
 class NoRollbackTarget(Refusal):
     """Nothing was active before this one that could come back."""
 
@@ -101,7 +136,8 @@ class EntityInUse(Refusal):
         where = sorted(environments)
         super().__init__(
             "entity_in_use",
-            f"Entity {entity_id} is in use in {', '.join(where)}; retire it there first.",
+            f"Entity {entity_id} is in use in {', '.join(where)}; retire it there first, "
+            "or let what waits there be decided.",
             environments=where,
         )
 

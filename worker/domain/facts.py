@@ -35,6 +35,7 @@ class Document:
         return self.text == "{}"
 
 
+WAITING: frozenset[DeploymentStatus] = frozenset(("pending", "deploying"))
 EMPTY = Document("{}")
 NO_CHECKS = Document("[]")
 
@@ -74,7 +75,11 @@ class Entity(NamedTuple):
 
 
 class Deployment(NamedTuple):
-    """A deployment's record. ``activated_at`` is None for what never was active."""
+    """A deployment's record. ``activated_at`` is None for what never was active.
+
+    ``unhealthy_reports`` counts those in a row since it was last activated; ``came_back_for_health`` says
+    that this activation was a rollback for health.
+    """
 
     deployment_id: Id
     entity_id: Id
@@ -103,6 +108,8 @@ class Deployment(NamedTuple):
     updated_at: datetime
     activated_at: datetime | None
     deactivated_at: datetime | None
+    unhealthy_reports: int = 0
+    came_back_for_health: bool = False
 
 
 class Environment(NamedTuple):
@@ -117,7 +124,25 @@ class Environment(NamedTuple):
     require_status: tuple[EntityStatus, ...]
 
 
-Record = Entity | Deployment | Environment
+class Quarantine(NamedTuple):
+    """A version with a snapshot that went back for its health in an environment."""
+
+    quarantine_id: Id
+    entity_id: Id
+    environment: EnvironmentName
+    version: str
+    snapshot_digest: str
+    deployment_id: Id
+    since: datetime
+    reason: str
+    lifted_at: datetime | None = None
+    lifted_by: str | None = None
+    lift_reason: str | None = None
+
+
+Record = Entity | Deployment | Environment | Quarantine
+Place = tuple[Id, EnvironmentName]
+"""An entity and an environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +167,9 @@ class Facts:
     """The rows that a batch of commands needs, as the database held them once they were locked.
 
     ``running`` says, in short, what is active of every entity here and of its dependents; ``deployments``
-    holds whole records of those that a rule may change or return. ``fallbacks`` gives the rollback target of
-    a deployment when none is named.
+    holds whole records of those that a rule may change or return; ``waiting`` has what is ``deploying`` in a
+    place and, behind it, what is ``pending``, in the order of arrival. ``fallbacks`` gives the rollback
+    target of a deployment when none is named.
     """
 
     now: datetime
@@ -152,13 +178,25 @@ class Facts:
     ids_by_name: dict[str, Id] = field(default_factory=dict)
     dependents: dict[Id, Dependent] = field(default_factory=dict)
     deployments: dict[Id, Deployment] = field(default_factory=dict)
-    running: dict[tuple[Id, EnvironmentName], Running] = field(default_factory=dict)
+    running: dict[Place, Running] = field(default_factory=dict)
+    waiting: dict[Place, list[Id]] = field(default_factory=dict)
+    quarantines: dict[Id, Quarantine] = field(default_factory=dict)
     fallbacks: dict[Id, Id] = field(default_factory=dict)
 
     def active(self, entity_id: Id, environment: EnvironmentName) -> Deployment | None:
         """The whole record of what is active there."""
         running = self.running.get((entity_id, environment))
         return self.deployments[running.deployment_id] if running else None
+
+    def waiting_in(self, entity_id: Id, environment: EnvironmentName) -> list[Deployment]:
+        """What is deploying there, then what is pending, in its order."""
+        return [self.deployments[each] for each in self.waiting.get((entity_id, environment), ())]
+
+    def quarantined_in(self, entity_id: Id, environment: EnvironmentName) -> Iterator[Quarantine]:
+        """The quarantines that are in force there."""
+        for each in self.quarantines.values():
+            if (each.entity_id, each.environment) == (entity_id, environment) and each.lifted_at is None:
+                yield each
 
     def running_by_name(self, name: str, environment: EnvironmentName) -> Running | None:
         """What is active, in short, of the entity that has this name."""
@@ -182,6 +220,8 @@ class Facts:
                     self._absorb_deployment(record)
                 case Environment():
                     self.environments[record.environment] = record
+                case Quarantine():
+                    self.quarantines[record.quarantine_id] = record
 
     def _absorb_entity(self, entity: Entity) -> None:
         before = self.entities.get(entity.entity_id)
@@ -200,3 +240,14 @@ class Facts:
             self.running[place] = Running(deployment.deployment_id, deployment.version)
         elif (held := self.running.get(place)) and held.deployment_id == deployment.deployment_id:
             del self.running[place]
+        self._keep_in_line(deployment, place)
+
+    def _keep_in_line(self, deployment: Deployment, place: Place) -> None:
+        line = self.waiting.get(place)
+        if deployment.status in WAITING:
+            if line is None:
+                self.waiting[place] = [deployment.deployment_id]
+            elif deployment.deployment_id not in line:
+                line.append(deployment.deployment_id)
+        elif line and deployment.deployment_id in line:
+            line.remove(deployment.deployment_id)

@@ -1,5 +1,8 @@
 """Snapshots: an entity's document with what a deploy overrides, and the difference between two documents."""
 
+import hashlib
+import json
+from decimal import Decimal
 from typing import Any
 
 from contracts.deployments import OverrideStrategy
@@ -61,3 +64,23 @@ def equal(one: Any, other: Any) -> bool:
 def _escaped(name: str) -> str:
     """A member's name as a token of a JSON Pointer (RFC 6901, section 3)."""
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def digest(config: Document, parameters: Document) -> str:
+    """SHA-256, in hex, of a snapshot: the same for equal JSON, however it is spaced, ordered or counted."""
+    texts = (_canonical(document) for document in (config, parameters))
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _canonical(document: Document) -> str:
+    value = json.loads(document.text, parse_float=_number, parse_int=_number)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _number(text: str) -> list[Any]:
+    """A number by its digits and exponent: PostgreSQL may write 1e2 as 100, and keeps the zeros of 1.50."""
+    sign, digits, exponent = Decimal(text).as_tuple()
+    shown = "".join(map(str, digits)).lstrip("0")
+    kept = shown.rstrip("0")
+    assert isinstance(exponent, int)
+    return ["-" if sign and kept else "", kept, exponent + len(shown) - len(kept) if kept else 0]

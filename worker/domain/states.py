@@ -29,7 +29,7 @@ def moved(deployment: Deployment, to: DeploymentStatus, now: datetime, **changes
     if to not in TRANSITIONS[deployment.status]:
         raise IllegalTransition(f"{deployment.deployment_id}: {deployment.status} to {to}")
     if to == "active":
-        changes["activated_at"] = now
+        changes = {"unhealthy_reports": 0, "came_back_for_health": False, "activated_at": now, **changes}
     elif deployment.status == "active":
         changes["deactivated_at"] = now
     return deployment._replace(status=to, updated_at=now, **changes)

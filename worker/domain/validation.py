@@ -42,6 +42,10 @@ class Validation:
         """Everything worth knowing that holds nothing up."""
         return [warning for check in self.checks for warning in check.warnings]
 
+    def with_warning(self, name: str, verdict: Any, warning: str) -> "Validation":
+        """The same with a further check that warns."""
+        return Validation(checks=(*self.checks, Check(name, verdict, warnings=(warning,))))
+
     def with_error(self, name: str, error: str) -> "Validation":
         """The same with a further check that failed."""
         return Validation(checks=(*self.checks, Check(name, verdict=False, errors=(error,))))

@@ -1,4 +1,4 @@
-"""The live state beside the database: which keys differ, and how one is put right.
+"""A bucket of live configurations beside the database: which keys differ, and how one is put right.
 
 The relay is the bucket's writer. What is written from here names the revision of the key that it means to
 replace, so that nothing newer is overwritten.
@@ -39,13 +39,13 @@ class Blocking(Protocol):
 
 
 class Source(Protocol):
-    """What the database says is active; methods block."""
+    """What the database says that a bucket should hold; methods block."""
 
-    def active_places(self, after: Place | None, limit: int) -> Sequence[Place]:
-        """Environment and entity of what is active, in an order of its own, behind a place."""
+    def places(self, after: Place | None, limit: int) -> Sequence[Place]:
+        """Environment and entity of what should be there, in an order of its own, behind a place."""
 
-    def live(self, places: Sequence[Place]) -> Sequence[tuple[str, bytes | None]]:
-        """Key and value of what is active in each place, None where nothing is."""
+    def values(self, places: Sequence[Place]) -> Sequence[tuple[str, bytes | None]]:
+        """Key and value of what should be there for each place, None for nothing."""
 
 
 class Kept(NamedTuple):
@@ -71,12 +71,12 @@ class Compared(NamedTuple):
 
 
 class LiveBucket:
-    """The bucket of live configurations."""
+    """A bucket of live configurations."""
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: Client, bucket: str) -> None:
         self._connection = connection
-        self._stream = subjects.bucket_stream(subjects.ACTIVE_BUCKET)
-        self._prefix = subjects.bucket_subject(subjects.ACTIVE_BUCKET, "")
+        self._stream = subjects.bucket_stream(bucket)
+        self._prefix = subjects.bucket_subject(bucket, "")
 
     async def kept(self, keys: Sequence[str]) -> dict[str, Kept]:
         """What is kept under these keys, at most 1,000. Raises nats-py's errors."""
@@ -157,13 +157,13 @@ def place_of(key: str) -> Place | None:
 
 
 async def differences(bucket: LiveBucket, source: Source, blocking: Blocking) -> AsyncIterator[Compared]:
-    """Every key, some at a time: first those of what is active, then those that should not be there.
+    """Every key, some at a time: first those that should be there, then those that should not be there.
 
     ``blocking`` runs a call of ``source``. Where work goes on, some will be right a moment later.
     """
     last = await bucket.last_revision()
     after: Place | None = None
-    while places := await blocking(lambda: source.active_places(after, CHUNK)):  # noqa: B023 - awaited at once
+    while places := await blocking(lambda: source.places(after, CHUNK)):  # noqa: B023 - awaited at once
         after = places[-1]
         keys = [subjects.active_key(*place) for place in places]
         yield Compared(len(keys), await compare(bucket, source, blocking, keys))
@@ -189,7 +189,7 @@ async def _expected(
     source: Source, blocking: Blocking, keys: Sequence[str]
 ) -> list[tuple[str, bytes | None]]:
     places = {key: place for key in keys if (place := place_of(key))}
-    found = dict(await blocking(lambda: source.live(list(places.values())))) if places else {}
+    found = dict(await blocking(lambda: source.values(list(places.values())))) if places else {}
     return [(key, found.get(key)) for key in keys]
 
 

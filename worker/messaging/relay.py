@@ -7,7 +7,7 @@ taking the lead and after every failure.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from nats.errors import Error as NatsError
 from contracts import headers, subjects
 from worker.domain.changes import WaitingEvent
 from worker.messaging import live_state
+from worker.messaging.mirror import Mirror, PendingMirror, Views
 from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, InDoubt, Message, Refused, StreamWriter
 
 log = structlog.get_logger()
@@ -28,7 +29,6 @@ _FOLLOW_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.05
 _PAUSE_SECONDS = 0.01
-_LIVE_SECONDS = 0.5
 _COMPARE_SECONDS = 0.05
 _FEW = 16
 """A round of more events is a load: then the next one is gathered for longer, and so is the live state."""
@@ -36,7 +36,7 @@ _FEW = 16
 T = TypeVar("T")
 
 
-class Source(Protocol):
+class Source(Views, Protocol):
     """The database's side of the relay; every method blocks."""
 
     def try_to_lead(self) -> bool:
@@ -47,12 +47,6 @@ class Source(Protocol):
 
     def settle(self, published: Sequence[WaitingEvent]) -> None:
         """Forget the first of those waiting."""
-
-    def live(self, places: Sequence[tuple[str, str]]) -> Sequence[tuple[str, bytes | None]]:
-        """Key and value of what is active in each place, None where nothing is."""
-
-    def active_places(self, after: tuple[str, str] | None, limit: int) -> Sequence[tuple[str, str]]:
-        """Where something is active: the next places behind one."""
 
     def close(self) -> None:
         """Give the lead back."""
@@ -65,12 +59,13 @@ class Relay:
         self._connection = connection
         self._open_source = open_source
         self._events = StreamWriter(connection, subjects.EVENTS_STREAM)
-        self._live = StreamWriter(connection, subjects.bucket_stream(subjects.ACTIVE_BUCKET))
+        self._mirrors = (
+            Mirror(connection, subjects.ACTIVE_BUCKET, lambda views: views.active),
+            PendingMirror(connection),
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay")
         self._committed = asyncio.Event()
         self._round_done = asyncio.Event()
-        self._stale: dict[tuple[str, str], None] = {}
-        self._refreshed_at = 0.0
         self.leads = False
         self.published = 0
         self.last_published_at: float | None = None
@@ -123,7 +118,8 @@ class Relay:
         while not await self._blocking(source.try_to_lead):
             await self._pass_on_wakes()
         await self._events.synchronize()
-        await self._live.synchronize()
+        for mirror in self._mirrors:
+            await mirror.synchronize()
         await self._settle_doubt(source)
         self.leads = True
         log.info("relay_leads")
@@ -136,14 +132,14 @@ class Relay:
     async def _compare(self, source: Source) -> None:
         """Once a lead: see the whole live state beside the database, and bring up to date what differs."""
         differing = 0
-        bucket = live_state.LiveBucket(self._connection)
         try:
-            async for some in live_state.differences(bucket, source, self._blocking):
-                places = [place for each in some.differing if (place := live_state.place_of(each.key))]
-                self._stale.update(dict.fromkeys(places))
-                self._committed.set()
-                differing += len(places)
-                await asyncio.sleep(_COMPARE_SECONDS)
+            for mirror in self._mirrors:
+                async for some in live_state.differences(mirror.bucket, mirror.view(source), self._blocking):
+                    places = [place for each in some.differing if (place := live_state.place_of(each.key))]
+                    mirror.remember(places)
+                    self._committed.set()
+                    differing += len(places)
+                    await asyncio.sleep(_COMPARE_SECONDS)
         except Exception as error:  # noqa: BLE001 - what the relay itself cannot do without, it meets itself
             log.warning("live_state_not_compared", because=type(error).__name__)
         else:
@@ -174,7 +170,7 @@ class Relay:
         Events that the stream has are forgotten here, and the live state they lead to is brought up to date.
         """
         stored = await self._events.tail(MAX_MESSAGES)
-        self._remember_places(stored.values())
+        self._remember_places(list(stored.values()))
         waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
         published = [event for event in waiting if event.event_id in stored]
         if published:
@@ -186,37 +182,29 @@ class Relay:
             await self._events.publish([_message(event) for event in waiting])
             self.published += len(waiting)
             self.last_published_at = time.monotonic()
-            self._remember_places(event.nats_subject for event in waiting)
+            self._remember_places([event.nats_subject for event in waiting])
         await self._settle_and_refresh(source, waiting)
         return len(waiting)
 
-    def _remember_places(self, event_subjects: Iterable[str]) -> None:
-        for subject in event_subjects:
-            if place := subjects.place_of(subject):
-                self._stale[place] = None
+    def _remember_places(self, event_subjects: Sequence[str]) -> None:
+        for mirror in self._mirrors:
+            mirror.remember_events(event_subjects)
 
     async def _settle_and_refresh(self, source: Source, published: Sequence[WaitingEvent]) -> None:
         """Forget what is published; bring the live state of what changed up to what the database holds."""
-        places = list(self._stale)[:MAX_MESSAGES] if self._is_time_to_refresh(len(published)) else []
-        if not (published or places):
+        due = [(mirror, mirror.due(idle=len(published) <= _FEW)) for mirror in self._mirrors]
+        due = [(mirror, places) for mirror, places in due if places]
+        if not (published or due):
             return
 
-        def settle_and_look() -> Sequence[tuple[str, bytes | None]]:
+        def settle_and_look() -> list[Sequence[tuple[str, bytes | None]]]:
             if published:
                 source.settle(published)
-            return source.live(places) if places else ()
+            return [mirror.view(source).values(places) for mirror, places in due]
 
-        state = await self._blocking(settle_and_look)
-        if state:
-            await self._live.publish([_put(key, value) for key, value in state])
-            self._refreshed_at = time.monotonic()
-        for place in places:
-            self._stale.pop(place, None)
-
-    def _is_time_to_refresh(self, published: int) -> bool:
-        """At once in idle times; under a load now and then, so that many changes of a place are one."""
-        gathered = time.monotonic() - self._refreshed_at >= _LIVE_SECONDS
-        return published <= _FEW or gathered or len(self._stale) >= MAX_MESSAGES
+        found = await self._blocking(settle_and_look)
+        for (mirror, places), values in zip(due, found, strict=True):
+            await mirror.write(places, values)
 
     async def _wait(self, seconds: float) -> bool:
         try:
@@ -233,11 +221,3 @@ class Relay:
 def _message(event: WaitingEvent) -> Message:
     carried = {headers.MESSAGE_ID: event.event_id, headers.CONTENT_TYPE: headers.CLOUDEVENT_JSON}
     return Message(event.nats_subject, event.body, carried)
-
-
-def _put(key: str, value: bytes | None) -> Message:
-    """A put or a delete of a key (ADR-8)."""
-    subject = subjects.bucket_subject(subjects.ACTIVE_BUCKET, key)
-    if value is None:
-        return Message(subject, b"", {"KV-Operation": "DEL"})
-    return Message(subject, value, {})

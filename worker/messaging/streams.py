@@ -54,21 +54,28 @@ def configurations(*, max_age_days: int, replicas: int) -> Sequence[StreamConfig
             allow_direct=True,
             allow_atomic=True,
         ),
-        StreamConfig(  # a key-value bucket, as ADR-8 lays it out
-            name=subjects.bucket_stream(subjects.ACTIVE_BUCKET),
-            description="What is active now, by environment and entity.",
-            subjects=[subjects.bucket_subject(subjects.ACTIVE_BUCKET, ">")],
-            retention=RetentionPolicy.LIMITS,
-            discard=DiscardPolicy.NEW,
-            storage=StorageType.FILE,
-            max_msgs_per_subject=1,
-            num_replicas=replicas,
-            duplicate_window=_DUPLICATE_WINDOW_SECONDS,
-            allow_rollup_hdrs=True,
-            deny_delete=True,
-            allow_direct=True,
-            allow_atomic=True,
-        ),
+        _bucket(subjects.ACTIVE_BUCKET, "What is active now, by environment and entity.", replicas),
+        _bucket(subjects.PENDING_BUCKET, "What waits to be confirmed, by environment and entity.", replicas),
+        _bucket(subjects.APPLIED_BUCKET, "What agents run, by environment, entity and agent.", replicas),
+    )
+
+
+def _bucket(name: str, description: str, replicas: int) -> StreamConfig:
+    """A key-value bucket, as ADR-8 lays it out."""
+    return StreamConfig(
+        name=subjects.bucket_stream(name),
+        description=description,
+        subjects=[subjects.bucket_subject(name, ">")],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        max_msgs_per_subject=1,
+        num_replicas=replicas,
+        duplicate_window=_DUPLICATE_WINDOW_SECONDS,
+        allow_rollup_hdrs=True,
+        deny_delete=True,
+        allow_direct=True,
+        allow_atomic=True,
     )
 
 

@@ -71,15 +71,19 @@ def update(command: Command[EntityUpdate], facts: Facts, moment: Moment) -> Deci
 
 
 def needs_to_delete(command: Command[EntityDelete]) -> Needs:
-    """The entity and where it runs."""
-    return Needs(entity_id=id_of(command.request.entity_id))
+    """The entity, where it runs and where it is about to."""
+    return Needs(entity_id=id_of(command.request.entity_id), everywhere=True)
 
 
 def delete(command: Command[EntityDelete], facts: Facts, moment: Moment) -> Decision:
     """Refuse while it runs somewhere, or delete it; its history stays."""
     request = command.request
     entity = entity_of(id_of(request.entity_id), facts)
-    places = [place for place in ENVIRONMENTS if (entity.entity_id, place) in facts.running]
+    places = [
+        place
+        for place in ENVIRONMENTS
+        if (entity.entity_id, place) in facts.running or facts.waiting.get((entity.entity_id, place))
+    ]
     if places:
         raise EntityInUse(entity.entity_id, places)
     gone = entity._replace(revision=entity.revision + 1, updated_at=moment.now, deleted_at=moment.now)

@@ -16,14 +16,18 @@ class Needs:
     """The rows a command is decided on.
 
     The command's entity, itself or through a deployment, is locked with the entities it depends on. Of
-    ``environment`` the active deployment is loaded whole. ``fallback`` asks for the target when none is
+    ``environment`` (``everywhere``: of all) what is active and what waits is loaded whole, and quarantines;
+    ``neighbours`` asks for the same where the deployment is. ``fallback`` asks for the target when none is
     named, ``dependents`` for the entities that depend on this one, ``name`` for who has that name.
     """
 
     entity_id: Id | None = None
     environment: EnvironmentName | None = None
+    everywhere: bool = False
     deployment_id: Id | None = None
+    neighbours: bool = False
     target_id: Id | None = None
+    quarantine_id: Id | None = None
     fallback: bool = False
     dependents: bool = False
     name: str | None = None

@@ -6,7 +6,8 @@ from typing import Any
 from contracts.deployments import DeployRequest
 from contracts.ids import Id
 from worker.domain.errors import EntityNotFound
-from worker.domain.facts import Deployment, Document, Entity, Facts
+from worker.domain.facts import Deployment, Document, Entity, Facts, Quarantine
+from worker.domain.quarantine import in_force, with_quarantine
 from worker.domain.snapshot import difference, overridden
 from worker.domain.validation import Validation, before_deployment
 
@@ -17,6 +18,7 @@ class Plan:
 
     validation: Validation
     replaces: Deployment | None
+    quarantine: Quarantine | None
     version: str
     config: Document
     parameters: Document
@@ -40,9 +42,14 @@ def plan(request: DeployRequest, entity: Entity, facts: Facts) -> Plan:
     config = overridden(entity.config, request.config_override, request.override_strategy)
     parameters = overridden(entity.parameters, request.parameters_override, request.override_strategy)
     environment = facts.environments[request.environment]
+    validation = before_deployment(entity, environment, facts, config)
+    quarantine = in_force(facts, entity.entity_id, request.environment, entity.version, (config, parameters))
+    if quarantine is not None:
+        validation = with_quarantine(validation, quarantine, overridden=request.override_quarantine)
     return Plan(
-        validation=before_deployment(entity, environment, facts, config),
+        validation=validation,
         replaces=facts.active(entity.entity_id, request.environment),
+        quarantine=quarantine,
         version=entity.version,
         config=config,
         parameters=parameters,

@@ -1,10 +1,8 @@
 """Roll back: what misbehaves goes, what ran before is active again, at once, whatever stands against it."""
 
-from dataclasses import replace
-
 from contracts.deployments import RollbackRequest
 from contracts.ids import Id, id_of
-from worker.domain.changes import Decision, Event, Moment
+from worker.domain.changes import Decision, Moment
 from worker.domain.command import Command
 from worker.domain.errors import (
     DeploymentNotActive,
@@ -13,17 +11,19 @@ from worker.domain.errors import (
     NoRollbackTarget,
 )
 from worker.domain.facts import Deployment, Document, Facts
-from worker.domain.states import ROLLBACK_TARGETS, moved
+from worker.domain.states import ROLLBACK_TARGETS
 from worker.domain.validation import unmet_dependencies, unmet_dependents
 from worker.operations.operation import Needs
+from worker.operations.place import PlaceUnderChange
 
 
 def needs(command: Command[RollbackRequest]) -> Needs:
-    """The deployment, its target, and who depends on the entity."""
+    """The deployment, its target, what waits there, and who depends on the entity."""
     target_id = _named_target(command.request)
     return Needs(
         deployment_id=id_of(command.request.deployment_id),
         target_id=target_id,
+        neighbours=True,
         fallback=target_id is None,
         dependents=True,
     )
@@ -40,36 +40,11 @@ def decide(command: Command[RollbackRequest], facts: Facts, moment: Moment) -> D
         *unmet_dependencies(entity, current.environment, facts),
         *unmet_dependents(entity, target.version, current.environment, facts),
     ]
-    rolled_back = moved(
-        current,
-        "rolled_back",
-        moment.now,
-        rolled_back_at=moment.now,
-        rolled_back_by=request.rolled_back_by,
-        rollback_reason=request.reason,
-        previous_deployment_id=target.deployment_id,
-        warnings=Document.of(warnings),
+    place = PlaceUnderChange.of(current, facts, moment)
+    rolled_back = place.go_back(
+        target, actor=request.rolled_back_by, reason=request.reason, warnings=Document.of(warnings)
     )
-    reactivated = moved(target, "active", moment.now)
-    redeployed = entity._replace(
-        deployed_at=moment.now,
-        deployed_by=request.rolled_back_by,
-        deployment_config=target.config_snapshot,
-        updated_at=moment.now,
-    )
-
-    announced = Event(
-        name="rolled_back",
-        about=rolled_back,
-        actor=request.rolled_back_by,
-        reason=request.reason,
-        target_deployment_id=target.deployment_id,
-    )
-    return Decision(
-        reply=rolled_back,
-        records=(rolled_back, reactivated, redeployed),
-        events=(announced, replace(announced, name="reactivated", about=reactivated)),
-    )
+    return place.decision(rolled_back)
 
 
 def active_deployment(deployment_id: Id, facts: Facts) -> Deployment:

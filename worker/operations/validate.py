@@ -6,6 +6,7 @@ from contracts.deployments import DeployRequest
 from contracts.ids import id_of
 from worker.domain.command import Command
 from worker.domain.facts import Facts
+from worker.operations.deploy import in_progress
 from worker.operations.operation import Needs
 from worker.operations.plan import Plan, entity_of, plan
 
@@ -20,6 +21,9 @@ def preview(command: Command[DeployRequest], facts: Facts) -> Plan:
     request = command.request
     entity = entity_of(id_of(request.entity_id), facts)
     found = plan(request, entity, facts)
+    waiting = facts.waiting_in(entity.entity_id, request.environment)
+    if obstacle := in_progress(request, facts.environments[request.environment], waiting):
+        found = replace(found, validation=found.validation.with_error("in_progress", obstacle.detail))
     if request.expected_version not in (None, entity.version):
         error = f"The entity's version is {entity.version}, not {request.expected_version}."
         return replace(found, validation=found.validation.with_error("expected_version", error))

@@ -15,7 +15,7 @@ import orjson
 
 from contracts.ids import Id
 from contracts.values import timestamp
-from worker.domain.facts import Deployment, Entity, Environment
+from worker.domain.facts import WAITING, Deployment, Entity, Environment, Quarantine
 from worker.domain.validation import Written
 from worker.store import rows
 from worker.store.transaction import Transaction
@@ -48,6 +48,8 @@ class Changes:
     new_deployments: list[Deployment] = field(default_factory=list)
     changed_deployments: list[tuple[Deployment, Deployment]] = field(default_factory=list)
     environments: list[Environment] = field(default_factory=list)
+    new_quarantines: list[Quarantine] = field(default_factory=list)
+    lifted_quarantines: list[Quarantine] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
 
 
@@ -97,7 +99,7 @@ _DEPLOYMENT_TYPES = """
     rollback_reason text, previous_deployment_id uuid, health_checks jsonb, last_health_check timestamptz,
     error_logs text, deployment_duration_ms integer, validation_results jsonb, warnings jsonb,
     confirm_by timestamptz, created_at timestamptz, updated_at timestamptz, activated_at timestamptz,
-    deactivated_at timestamptz
+    deactivated_at timestamptz, unhealthy_reports integer, came_back_for_health boolean
 """
 _DEPLOYMENT_NAMES = ", ".join(part.split()[0] for part in _DEPLOYMENT_TYPES.split(","))
 
@@ -107,31 +109,59 @@ SELECT {_DEPLOYMENT_NAMES} FROM json_to_recordset(%(created)s::json) AS r ({_DEP
 RETURNING deployment_id AS id, status, config_snapshot <> jsonb_build_object() AS has_config
 """  # noqa: S608 - made of constants
 
-# What a transition may change; everything else of a deployment is written once.
+# The hot one: what a deploy changes of the one whose place it takes.
+_UPDATE_SUPERSEDED = """
+UPDATE deployments d SET status = r.status, updated_at = r.updated_at, deactivated_at = r.deactivated_at
+FROM json_to_recordset(%(superseded)s::json) AS r (
+    deployment_id uuid, status text, updated_at timestamptz, deactivated_at timestamptz, expected_status text)
+WHERE d.deployment_id = r.deployment_id AND d.status = r.expected_status
+RETURNING 1
+"""
+
+# What may change at all; everything else of a deployment is written once.
 _UPDATE_DEPLOYMENTS = """
 UPDATE deployments d SET
     status = r.status, rolled_back_at = r.rolled_back_at, rolled_back_by = r.rolled_back_by,
     rollback_reason = r.rollback_reason, previous_deployment_id = r.previous_deployment_id,
-    warnings = r.warnings, updated_at = r.updated_at, activated_at = r.activated_at,
-    deactivated_at = r.deactivated_at
+    health_checks = r.health_checks, last_health_check = r.last_health_check, error_logs = r.error_logs,
+    deployment_duration_ms = r.deployment_duration_ms, validation_results = r.validation_results,
+    warnings = r.warnings, confirm_by = r.confirm_by, updated_at = r.updated_at,
+    activated_at = r.activated_at, deactivated_at = r.deactivated_at,
+    unhealthy_reports = r.unhealthy_reports, came_back_for_health = r.came_back_for_health
 FROM json_to_recordset(%({rows})s::json) AS r (
     deployment_id uuid, status text, rolled_back_at timestamptz, rolled_back_by text, rollback_reason text,
-    previous_deployment_id uuid, warnings jsonb, updated_at timestamptz, activated_at timestamptz,
-    deactivated_at timestamptz, expected_status text){behind}
+    previous_deployment_id uuid, health_checks jsonb, last_health_check timestamptz, error_logs text,
+    deployment_duration_ms integer, validation_results jsonb, warnings jsonb, confirm_by timestamptz,
+    updated_at timestamptz, activated_at timestamptz, deactivated_at timestamptz, unhealthy_reports integer,
+    came_back_for_health boolean, expected_status text){behind}
 WHERE d.deployment_id = r.deployment_id AND d.status = r.expected_status
 RETURNING d.deployment_id AS id, d.status, d.config_snapshot <> jsonb_build_object() AS has_config
 """
 
+# A row knows its last activation alone.
+_INSERT_FORMER = """
+INSERT INTO former_activations (deployment_id, entity_id, environment, activated_at, deactivated_at)
+SELECT deployment_id, entity_id, environment, activated_at, deactivated_at
+FROM json_to_recordset(%(former)s::json) AS r (
+    deployment_id uuid, entity_id uuid, environment text, activated_at timestamptz,
+    deactivated_at timestamptz)
+RETURNING 1
+"""
+
 _PARTS: Mapping[str, str] = {
-    "leaving": _UPDATE_DEPLOYMENTS.format(rows="leaving", behind=""),
+    "superseded": _UPDATE_SUPERSEDED,
+    "leaving": _UPDATE_DEPLOYMENTS.format(rows="leaving", behind="{behind}"),
     "arriving": _UPDATE_DEPLOYMENTS.format(rows="arriving", behind="{behind}"),
+    "starting": _UPDATE_DEPLOYMENTS.format(rows="starting", behind="{behind}"),
     "created": _INSERT_DEPLOYMENTS,
+    "former": _INSERT_FORMER,
     "activated": _UPDATE_ACTIVATIONS,
     "edited": _UPDATE_ENTITIES,
 }
 _TOLD = dict.fromkeys(("arriving", "created"), "1::bigint, id, status, has_config")
 _COUNTED = "count(*), NULL::uuid, NULL, NULL::boolean"
-_BEHIND = ", (SELECT count(*) FROM leaving) AS left_first"
+_PLACES = ("superseded", "leaving", "arriving", "starting", "created")
+"""The parts that free a place or take it, in that order: each waits for those before it."""
 
 
 @cache
@@ -141,10 +171,14 @@ def _statement(*parts: str) -> str:
     Of those that put deployments in place it is a row each, with id, status and filled config.
 
     The parts see the tables as they were, and run in no order of their own: what takes a place must ask for
-    the count of those that leave theirs.
+    the counts of those that leave theirs.
     """
-    behind = _BEHIND if "leaving" in parts else ""
-    written = ", ".join(f"{part} AS ({_PARTS[part].format(behind=behind)})" for part in parts)
+    behind, clauses = "", []
+    for part in parts:
+        clauses.append(f"{part} AS ({_PARTS[part].format(behind=behind)})")
+        if part in _PLACES:
+            behind += f", (SELECT count(*) FROM {part}) AS {part}_first"  # noqa: S608 - a name of ours
+    written = ", ".join(clauses)
     told = " UNION ALL ".join(f"SELECT '{part}', {_TOLD.get(part, _COUNTED)} FROM {part}" for part in parts)  # noqa: S608
     return f"WITH {written} {told}"
 
@@ -157,6 +191,22 @@ FROM json_to_recordset(%(rows)s::json) AS r (
     environment text, activation text, confirm_timeout_s integer, auto_rollback boolean,
     unhealthy_after integer, concurrency text, require_status jsonb)
 WHERE e.environment = r.environment
+RETURNING 1
+"""
+
+_INSERT_QUARANTINES = """
+INSERT INTO quarantine (
+    quarantine_id, entity_id, environment, version, snapshot_digest, deployment_id, since, reason)
+SELECT quarantine_id, entity_id, environment, version, snapshot_digest, deployment_id, since, reason
+FROM json_to_recordset(%(rows)s::json) AS r (
+    quarantine_id uuid, entity_id uuid, environment text, version text, snapshot_digest text,
+    deployment_id uuid, since timestamptz, reason text)
+"""
+_LIFT_QUARANTINES = """
+UPDATE quarantine q SET lifted_at = r.lifted_at, lifted_by = r.lifted_by, lift_reason = r.lift_reason
+FROM json_to_recordset(%(rows)s::json) AS r (
+    quarantine_id uuid, lifted_at timestamptz, lifted_by text, lift_reason text)
+WHERE q.quarantine_id = r.quarantine_id AND q.lifted_at IS NULL
 RETURNING 1
 """
 
@@ -193,6 +243,7 @@ def write(transaction: Transaction, changes: Changes) -> dict[Id, Written]:
             ),
             changes.environments,
         )
+    _quarantines(transaction, changes)
     _announce(transaction, changes.events)
     return {
         deployment.deployment_id: Written(
@@ -206,10 +257,15 @@ def write(transaction: Transaction, changes: Changes) -> dict[Id, Written]:
 def _records(transaction: Transaction, changes: Changes) -> dict[Id, tuple[Any, bool]]:
     """Write deployments, and entities that there were before; status and config of what is active now."""
     moves, edits = changes.changed_deployments, changes.changed_entities
+    superseded = [pair for pair in moves if _is_supersession(*pair)]
+    moved = [pair for pair in moves if not _is_supersession(*pair)] if len(superseded) < len(moves) else []
     written_as = {
-        "leaving": [rows.of_move(*pair) for pair in moves if pair[1].status != "active"],
-        "arriving": [rows.of_move(*pair) for pair in moves if pair[1].status == "active"],
+        "superseded": [rows.of_supersession(*pair) for pair in superseded],
+        "leaving": [rows.of_move(*pair) for pair in moved if pair[1].status in _OUT_OF_PLACE],
+        "arriving": [rows.of_move(*pair) for pair in moved if pair[1].status == "active"],
+        "starting": [rows.of_move(*pair) for pair in moved if pair[1].status in WAITING],
         "created": [rows.of_deployment(deployment) for deployment in changes.new_deployments],
+        "former": [rows.of_former_activation(before) for before, after in moved if _came_back(before, after)],
         "activated": [
             _expecting(rows.of_activation, *pair) for pair in edits if pair[0].revision == pair[1].revision
         ],
@@ -232,6 +288,28 @@ def _records(transaction: Transaction, changes: Changes) -> dict[Id, tuple[Any, 
     return {
         identifier: (status, has_config) for _, _, identifier, status, has_config in written if identifier
     }
+
+
+_OUT_OF_PLACE = ("inactive", "rolled_back", "failed")
+
+
+def _is_supersession(before: Deployment, after: Deployment) -> bool:
+    """Whether nothing but what the hot statement writes has changed."""
+    return after.status == "inactive" and after == before._replace(
+        status=after.status, updated_at=after.updated_at, deactivated_at=after.deactivated_at
+    )
+
+
+def _came_back(before: Deployment, after: Deployment) -> bool:
+    return before.activated_at not in (None, after.activated_at)
+
+
+def _quarantines(transaction: Transaction, changes: Changes) -> None:
+    if changes.new_quarantines:
+        transaction.execute(_INSERT_QUARANTINES, _rows(map(rows.of_quarantine, changes.new_quarantines)))
+    if changes.lifted_quarantines:
+        lifted = _rows(map(rows.of_quarantine, changes.lifted_quarantines))
+        _guarded(transaction.execute(_LIFT_QUARANTINES, lifted), changes.lifted_quarantines)
 
 
 def _expecting(shape: Callable[[Entity], dict[str, Any]], before: Entity, after: Entity) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import NamedTuple
 
 import orjson
 
 from contracts.environments import EnvironmentName
 from contracts.ids import Id
-from worker.domain.facts import Dependent, Deployment, Entity, Facts, Running
+from worker.domain.facts import WAITING, Dependent, Deployment, Entity, Facts, Running
 from worker.store import rows
 from worker.store.idempotency import Outcome, OutcomeKey
 from worker.store.transaction import Transaction
@@ -24,10 +25,12 @@ class Wanted:
     entity_ids: Sequence[Id] = ()
     places: Sequence[tuple[Id, EnvironmentName]] = ()
     deployment_ids: Sequence[Id] = ()
+    neighbours_of: Sequence[Id] = ()
     target_ids: Sequence[Id] = ()
     fallback_of: Sequence[Id] = ()
     dependents_of: Sequence[Id] = ()
     names: Sequence[str] = ()
+    quarantine_ids: Sequence[Id] = ()
     keys: Sequence[OutcomeKey] = ()
 
 
@@ -115,6 +118,25 @@ _OUTCOMES = """(
         LIMIT 1
     ) i
 )::text"""
+_QUARANTINES = """(
+    SELECT json_agg(json_build_array(q.quarantine_id, q.entity_id, q.environment, q.version,
+        q.snapshot_digest, q.deployment_id, q.since, q.reason, q.lifted_at, q.lifted_by, q.lift_reason))
+    FROM ({found}) q
+)::text"""
+_IN_FORCE = """
+CROSS JOIN LATERAL (
+    SELECT * FROM quarantine
+    WHERE entity_id = place.entity_id AND environment = place.environment AND lifted_at IS NULL
+    LIMIT 1000
+) q"""
+_QUARANTINED_IN_PLACES = f"""
+SELECT q.* FROM unnest(%(entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
+{_IN_FORCE}"""  # noqa: S608 - made of constants
+_QUARANTINED_BESIDE = f"""
+SELECT q.* FROM (
+    SELECT entity_id, environment FROM deployments WHERE deployment_id = ANY(%(neighbours_of)s::uuid[])
+) place {_IN_FORCE}"""  # noqa: S608 - made of constants
+_QUARANTINED_BY_ID = "SELECT * FROM quarantine WHERE quarantine_id = ANY(%(quarantines)s::uuid[])"
 _ENVIRONMENTS = "(SELECT json_agg(e) FROM environments e)::text"
 _NOTHING = "NULL"
 _XID = "pg_current_xact_id()::text"
@@ -129,6 +151,7 @@ class _Context(NamedTuple):
     running: str | None
     names: str | None
     dependents: str | None
+    quarantines: str | None
     outcomes: str | None
 
 
@@ -149,6 +172,32 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) d
 """  # noqa: S608 - made of constants
+_WAITING = f"""
+SELECT {_NO_CONTEXT}, NULL::uuid, {rows.DEPLOYMENT_COLUMNS}
+FROM unnest(%(entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
+CROSS JOIN LATERAL (
+    SELECT * FROM deployments
+    WHERE entity_id = place.entity_id AND environment = place.environment
+        AND status IN ('deploying', 'pending')
+    ORDER BY deployed_at, deployment_id
+    LIMIT 1000
+) d
+"""  # noqa: S608 - made of constants
+_NEIGHBOURS = f"""
+SELECT {_NO_CONTEXT}, NULL::uuid, {rows.DEPLOYMENT_COLUMNS}
+FROM deployments c
+CROSS JOIN LATERAL (
+    (SELECT * FROM deployments
+    WHERE entity_id = c.entity_id AND environment = c.environment AND status = 'active'
+    LIMIT 1)
+    UNION ALL
+    (SELECT * FROM deployments
+    WHERE entity_id = c.entity_id AND environment = c.environment AND status IN ('deploying', 'pending')
+    ORDER BY deployed_at, deployment_id
+    LIMIT 1000)
+) d
+WHERE c.deployment_id = ANY(%(neighbours_of)s::uuid[])
+"""  # noqa: S608 - made of constants
 _FALLBACKS = f"""
 SELECT {_NO_CONTEXT}, c.deployment_id, {rows.DEPLOYMENT_COLUMNS}
 FROM deployments c
@@ -165,12 +214,27 @@ WHERE c.deployment_id = ANY(%(fallback_of)s::uuid[])
 
 @cache
 def _rest_statement(
-    *, lock: bool, names: bool, dependents: bool, keys: bool, by_id: bool, active: bool, fallbacks: bool
+    *,
+    lock: bool,
+    names: bool,
+    dependents: bool,
+    keys: bool,
+    by_id: bool,
+    places: bool,
+    neighbours: bool,
+    quarantines: bool,
+    fallbacks: bool,
 ) -> str:
     """What else a rule looks at: a row of context, and one a deployment, behind what it is the target of.
 
     Its snapshot is taken after the locks, and so is its clock.
     """
+    looked_for = {
+        _QUARANTINED_IN_PLACES: places,
+        _QUARANTINED_BESIDE: neighbours,
+        _QUARANTINED_BY_ID: quarantines,
+    }
+    quarantined = " UNION ALL ".join(part for part, is_asked in looked_for.items() if is_asked)
     context = (  # in the order of _Context
         "clock_timestamp()",
         _XID if lock else _NOTHING,
@@ -178,10 +242,17 @@ def _rest_statement(
         _RUNNING.format(or_dependents=_OR_DEPENDENTS if dependents else ""),
         _NAMES if names else _NOTHING,
         _EACH_DEPENDENT if dependents else _NOTHING,
+        _QUARANTINES.format(found=quarantined) if quarantined else _NOTHING,
         _OUTCOMES if keys else _NOTHING,
     )
     first = f"{_DEPENDENTS if dependents else ''}SELECT {', '.join(context)}, {_NO_DEPLOYMENT}"
-    asked = {_BY_ID: by_id, _ACTIVE: active, _FALLBACKS: fallbacks}
+    asked = {
+        _BY_ID: by_id,
+        _ACTIVE: places,
+        _WAITING: places,
+        _NEIGHBOURS: neighbours,
+        _FALLBACKS: fallbacks,
+    }
     return " UNION ALL ".join([first, *(part for part, is_asked in asked.items() if is_asked)])
 
 
@@ -206,6 +277,7 @@ def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
         facts.deployments[deployment.deployment_id] = deployment
         if replaces is not None:
             facts.fallbacks[replaces] = deployment.deployment_id
+    _line_up(facts)
     return Loaded(facts, _outcomes(context))
 
 
@@ -219,7 +291,9 @@ def _rest(
         dependents=bool(wanted.dependents_of),
         keys=bool(wanted.keys),
         by_id=bool(wanted.deployment_ids or wanted.target_ids),
-        active=bool(wanted.places),
+        places=bool(wanted.places),
+        neighbours=bool(wanted.neighbours_of),
+        quarantines=bool(wanted.quarantine_ids),
         fallbacks=bool(wanted.fallback_of),
     )
     found = transaction.prepared(
@@ -234,6 +308,8 @@ def _rest(
             "deployments": rows.uuids([*wanted.deployment_ids, *wanted.target_ids]),
             "entities": rows.uuids([entity_id for entity_id, _ in wanted.places]),
             "environments": [environment for _, environment in wanted.places],
+            "neighbours_of": rows.uuids(wanted.neighbours_of),
+            "quarantines": rows.uuids(wanted.quarantine_ids),
             "fallback_of": rows.uuids(wanted.fallback_of),
         },
     )
@@ -254,7 +330,16 @@ def _facts(context: _Context, entities: list[Entity]) -> Facts:
     for entity_id, name, dependencies in orjson.loads(context.dependents or "[]"):
         dependent = Dependent(entity_id, name, rows.dependencies(dependencies))
         facts.dependents.setdefault(dependent.entity_id, dependent)
+    for row in orjson.loads(context.quarantines or "[]"):
+        quarantine = rows.quarantine_of_json(row)
+        facts.quarantines[quarantine.quarantine_id] = quarantine
     return facts
+
+
+def _line_up(facts: Facts) -> None:
+    waiting = [each for each in facts.deployments.values() if each.status in WAITING]
+    for each in sorted(waiting, key=attrgetter("deployed_at", "deployment_id")):
+        facts.waiting.setdefault((each.entity_id, each.environment), []).append(each.deployment_id)
 
 
 def _outcomes(context: _Context) -> dict[OutcomeKey, Outcome]:

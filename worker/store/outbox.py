@@ -1,17 +1,14 @@
 """The outbox: which events wait to be published, in the order they must stand in the stream."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from contracts import subjects
-from contracts.values import timestamp
 from worker.domain.changes import WaitingEvent
-from worker.store import unit_of_work
+from worker.store import live, unit_of_work
 from worker.store.recent import RecentEvents
 from worker.store.transaction import Transaction
 from worker.store.unit_of_work import DatabaseUnavailable
@@ -44,41 +41,14 @@ _DEPTH = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
 FROM (SELECT created_at FROM outbox ORDER BY outbox_id LIMIT 10000) o
 """
-_LIVE = """
-SELECT key.environment, key.entity_id, d.deployment_id, d.entity_name, d.version, d.config_snapshot::text,
-    d.parameters_snapshot::text, activation.sequence, d.activated_at
-FROM unnest(%(environments)s::text[], %(entities)s::uuid[]) AS key (environment, entity_id)
-LEFT JOIN LATERAL (
-    SELECT * FROM deployments
-    WHERE entity_id = key.entity_id AND environment = key.environment AND status = 'active'
-    LIMIT 1
-) d ON true
-LEFT JOIN LATERAL (
-    SELECT sequence FROM events
-    WHERE subject = d.deployment_id::text AND type = ANY(%(activations)s::text[])
-    ORDER BY sequence DESC
-    LIMIT 1
-) activation ON true
-"""
-_ACTIVE_PLACES = """
-SELECT environment, d.entity_id::text FROM deployments d
-WHERE status = 'active' AND (d.entity_id, environment) > (%(entity)s::uuid, %(environment)s::text)
-GROUP BY d.entity_id, environment
-ORDER BY d.entity_id, environment
-LIMIT %(limit)s
-"""
-_BEFORE_ALL = ("", "00000000-0000-0000-0000-000000000000")
-_ACTIVATIONS = [subjects.event_type("deployment", name) for name in ("completed", "reactivated")]
-
-Place = tuple[str, str]
-"""An environment and an entity's id."""
 
 
 class Outbox:
     """The relay's own connection. It leads while this connection holds the advisory lock.
 
     A leader that is stopped for longer than 10 s loses its connection, and with it the lead. What ``recent``
-    holds is not read from the log. Methods block, and raise ``DatabaseUnavailable``.
+    holds is not read from the log. ``active`` and ``deploying`` say what the buckets should hold. Methods
+    block, and raise ``DatabaseUnavailable``.
     """
 
     def __init__(self, engine: Engine, recent: RecentEvents | None = None) -> None:
@@ -88,6 +58,7 @@ class Outbox:
         except DBAPIError as error:
             raise DatabaseUnavailable("PostgreSQL cannot be reached") from error
         self._statements = Transaction(self._connection)
+        self.active, self.deploying = live.active(self._execute), live.deploying(self._execute)
 
     def try_to_lead(self) -> bool:
         """Whether the lead is this one's."""
@@ -134,22 +105,6 @@ class Outbox:
             self._execute(_DELETE, ids=whole)
         self._recent.forget(event.event_id for event in published)
 
-    def live(self, places: Collection[Place]) -> list[tuple[str, bytes | None]]:
-        """For each place the key and value of its live configuration, None where nothing is active."""
-        found = self._execute(
-            _LIVE,
-            environments=[environment for environment, _ in places],
-            entities="{" + ",".join(entity_id for _, entity_id in places) + "}",
-            activations=_ACTIVATIONS,
-        )
-        return [(subjects.active_key(row[0], row[1]), _live(row) if row[2] else None) for row in found]
-
-    def active_places(self, after: Place | None, limit: int) -> list[Place]:
-        """Where something is active: the next places behind one, in an order of their own."""
-        environment, entity_id = after or _BEFORE_ALL
-        found = self._execute(_ACTIVE_PLACES, entity=entity_id, environment=environment, limit=limit)
-        return [(row[0], row[1]) for row in found]
-
     def close(self) -> None:
         """Give the lead back."""
         self._connection.invalidate()
@@ -163,23 +118,6 @@ class Outbox:
             if error.connection_invalidated:
                 raise DatabaseUnavailable("the relay's connection is gone") from error
             raise
-
-
-def _live(row: Sequence[Any]) -> bytes:
-    """A ``LiveConfiguration`` of the contract."""
-    return orjson.dumps(
-        {
-            "deployment_id": row[2],
-            "entity_id": row[1],
-            "entity_name": row[3],
-            "environment": row[0],
-            "version": row[4],
-            "config": orjson.Fragment(row[5]),
-            "parameters": orjson.Fragment(row[6]),
-            "sequence": str(row[7]),
-            "activated_at": timestamp(row[8]),
-        }
-    )
 
 
 def try_to_lead_within(connection: Connection) -> bool:

@@ -12,7 +12,7 @@ from contracts import subjects
 from contracts.ids import Id
 from contracts.problems import ProblemError
 from contracts.values import timestamp
-from worker.domain.facts import Deployment, Entity, Environment
+from worker.domain.facts import Deployment, Entity, Environment, Quarantine
 from worker.store import lists, rows
 from worker.store.transaction import Transaction
 
@@ -71,7 +71,7 @@ def deployments(transaction: Transaction, which: Which) -> Page[Deployment]:
     found, total = _asked(
         transaction, which, lists.statement(walk, rows.DEPLOYMENT_COLUMNS, after=which.cursor is not None)
     )
-    return _page(
+    return page_of(
         [rows.deployment(row) for row in found],
         which,
         total,
@@ -85,7 +85,7 @@ def entities(transaction: Transaction, which: Which) -> Page[Entity]:
     walk = lists.entities(which.conditions)
     make = lists.statement_of_active if which.conditions.get("active_in") else lists.statement
     found, total = _asked(transaction, which, make(walk, rows.ENTITY_COLUMNS, after=which.cursor is not None))
-    return _page(
+    return page_of(
         [rows.entity(row) for row in found],
         which,
         total,
@@ -140,6 +140,42 @@ def rejected(transaction: Transaction, command_ids: list[str]) -> set[str]:
     return {row[0] for row in found}
 
 
+_QUARANTINED = f"""
+WITH found AS MATERIALIZED (
+    SELECT * FROM quarantine q WHERE (q.lifted_at IS NULL) = %(in_force)s
+        AND (%(entity_id)s::uuid IS NULL OR q.entity_id = %(entity_id)s::uuid)
+        AND (%(environment)s::text IS NULL OR q.environment = %(environment)s::text)
+), page AS (
+    SELECT * FROM found WHERE (since, quarantine_id) < (%(at)s::timestamptz, %(id)s::uuid)
+    ORDER BY since DESC, quarantine_id DESC LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT total, {rows.QUARANTINE_COLUMNS} FROM (SELECT count(*) AS total FROM found) counted
+LEFT JOIN page q ON true ORDER BY q.since DESC, q.quarantine_id DESC
+"""  # noqa: S608 - made of constants
+
+
+def quarantined(transaction: Transaction, which: Which) -> Page[Quarantine]:
+    """What is in quarantine, or was, newest first; by ``in_force``, ``entity_id`` and ``environment``."""
+    found = transaction.execute(_QUARANTINED, {**which.conditions, **bounds(which)})
+    return page_of(
+        [rows.quarantine(row) for _, *row in found if row[0] is not None],
+        which,
+        (found[0][0], None),
+        at_least=0,
+        position=lambda item: (item.since, item.quarantine_id),
+    )
+
+
+def bounds(which: Which) -> dict[str, Any]:
+    """The parameters of a page: behind which position, how many passed over, and one more than it holds."""
+    at, identifier = ("infinity", _LAST_ID) if which.cursor is None else position_of(which.cursor)
+    offset = 0 if which.cursor is not None else (which.page - 1) * which.page_size
+    return {"at": at, "id": identifier, "limit": which.page_size + 1, "offset": offset}
+
+
+_LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
 def _asked(
     transaction: Transaction, which: Which, statement: str
 ) -> tuple[list[Sequence[Any]], tuple[int | None, int | None]]:
@@ -147,7 +183,7 @@ def _asked(
     parameters = {column: str(value) for column, value in which.conditions.items() if value is not None}
     bounds: dict[str, Any] = {"limit": which.page_size + 1, "offset": 0}
     if which.cursor is not None:
-        bounds["at"], bounds["id"] = _position(which.cursor)
+        bounds["at"], bounds["id"] = position_of(which.cursor)
     else:
         bounds["offset"] = (which.page - 1) * which.page_size
     found = transaction.execute(statement, {**parameters, **bounds})
@@ -155,7 +191,7 @@ def _asked(
     return [row[2:] for row in found if row[2] is not None], (exact, estimate)
 
 
-def _page(
+def page_of(
     items: list[T],
     which: Which,
     total: tuple[int | None, int | None],
@@ -163,6 +199,7 @@ def _page(
     at_least: int,
     position: Callable[[T], tuple[datetime, Id]],
 ) -> Page[T]:
+    """A page of the items, one more of which there is if there are more; ``total`` is exact or estimated."""
     exact, estimate = total
     return Page(
         items=items[: which.page_size],
@@ -184,7 +221,8 @@ def _decoded(cursor: str) -> str:
         raise _no_cursor() from None
 
 
-def _position(cursor: str) -> tuple[str, str]:
+def position_of(cursor: str) -> tuple[str, str]:
+    """The time and the id that a cursor goes on behind. Raises ``ProblemError`` where it is none."""
     at, _, identifier = _decoded(cursor).partition(" ")
     try:
         return datetime.fromisoformat(at).isoformat(), str(UUID(identifier))

@@ -5,13 +5,14 @@ members are columns.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from contracts.ids import Id
 from contracts.values import timestamp
-from worker.domain.facts import Dependency, Deployment, Document, Entity, Environment
+from worker.domain.facts import Dependency, Deployment, Document, Entity, Environment, Quarantine
 
 Row = Sequence[Any]
 
@@ -26,7 +27,8 @@ DEPLOYMENT_COLUMNS = (
     "d.parameters_snapshot::text, d.status, d.deployed_at, d.deployed_by, d.deployment_method, d.reason, "
     "d.rolled_back_at, d.rolled_back_by, d.rollback_reason, d.previous_deployment_id, d.health_checks::text, "
     "d.last_health_check, d.error_logs, d.deployment_duration_ms, d.validation_results::text, "
-    "d.warnings::text, d.confirm_by, d.created_at, d.updated_at, d.activated_at, d.deactivated_at"
+    "d.warnings::text, d.confirm_by, d.created_at, d.updated_at, d.activated_at, "
+    "d.deactivated_at, d.unhealthy_reports, d.came_back_for_health"
 )
 
 
@@ -92,6 +94,8 @@ def deployment(row: Row) -> Deployment:
         updated_at=row[24],
         activated_at=row[25],
         deactivated_at=row[26],
+        unhealthy_reports=row[27],
+        came_back_for_health=row[28],
     )
 
 
@@ -113,11 +117,30 @@ def uuids(ids: Iterable[Id]) -> str:
     return "{" + ",".join(ids) + "}"
 
 
-def of_move(before: Deployment, after: Deployment) -> dict[str, Any]:
-    """What a transition may change of a deployment, and the status that it was decided on."""
+def of_supersession(before: Deployment, after: Deployment) -> dict[str, Any]:
+    """What changes of a deployment that a newer one takes the place of: the hot one."""
     return {
         "deployment_id": after.deployment_id,
         "status": after.status,
+        "updated_at": timestamp(after.updated_at),
+        "deactivated_at": timestamp(after.deactivated_at),
+        "expected_status": before.status,
+    }
+
+
+def of_move(before: Deployment, after: Deployment) -> dict[str, Any]:
+    """What may change of a deployment, and the status that it was decided on."""
+    return {
+        "deployment_id": after.deployment_id,
+        "status": after.status,
+        "health_checks": _fragment(after.health_checks),
+        "last_health_check": timestamp(after.last_health_check),
+        "error_logs": after.error_logs,
+        "deployment_duration_ms": after.deployment_duration_ms,
+        "validation_results": _fragment(after.validation_results),
+        "confirm_by": timestamp(after.confirm_by),
+        "unhealthy_reports": after.unhealthy_reports,
+        "came_back_for_health": after.came_back_for_health,
         "rolled_back_at": timestamp(after.rolled_back_at),
         "rolled_back_by": after.rolled_back_by,
         "rollback_reason": after.rollback_reason,
@@ -199,7 +222,43 @@ def of_deployment(of: Deployment) -> dict[str, Any]:
         "updated_at": timestamp(of.updated_at),
         "activated_at": timestamp(of.activated_at),
         "deactivated_at": timestamp(of.deactivated_at),
+        "unhealthy_reports": of.unhealthy_reports,
+        "came_back_for_health": of.came_back_for_health,
     }
+
+
+def of_former_activation(before: Deployment) -> dict[str, Any]:
+    """From when to when a deployment was active that is active again."""
+    return {
+        "deployment_id": before.deployment_id,
+        "entity_id": before.entity_id,
+        "environment": before.environment,
+        "activated_at": timestamp(before.activated_at),
+        "deactivated_at": timestamp(before.deactivated_at),
+    }
+
+
+QUARANTINE_COLUMNS = (
+    "q.quarantine_id, q.entity_id, q.environment, q.version, q.snapshot_digest, q.deployment_id, q.since, "
+    "q.reason, q.lifted_at, q.lifted_by, q.lift_reason"
+)
+
+
+def quarantine(row: Row) -> Quarantine:
+    """A quarantine from ``QUARANTINE_COLUMNS``."""
+    return Quarantine(*row)
+
+
+def quarantine_of_json(row: list[Any]) -> Quarantine:
+    """A quarantine from its columns as a JSON array."""
+    found = Quarantine(*row)
+    lifted_at = found.lifted_at and datetime.fromisoformat(str(found.lifted_at))
+    return found._replace(since=datetime.fromisoformat(str(found.since)), lifted_at=lifted_at)
+
+
+def of_quarantine(of: Quarantine) -> dict[str, Any]:
+    """A quarantine, whole."""
+    return {**of._asdict(), "since": timestamp(of.since), "lifted_at": timestamp(of.lifted_at)}
 
 
 def of_environment(environment: Environment) -> dict[str, Any]:

@@ -102,6 +102,8 @@ deployments: Final = Table(
     _time("updated_at"),
     _time("activated_at", nullable=True),
     _time("deactivated_at", nullable=True),
+    Column("unhealthy_reports", Integer, nullable=False, server_default=text("0")),
+    Column("came_back_for_health", Boolean, nullable=False, server_default=text("false")),
     Index(
         "one_active",
         "entity_id",
@@ -126,6 +128,51 @@ deployments: Final = Table(
     ),
     Index("deployments_newest", "deployed_at", "deployment_id"),
     Index("deployments_by_status", "environment", "status", "deployed_at", "deployment_id"),
+    Index(
+        "deployments_waiting",
+        "entity_id",
+        "environment",
+        "deployed_at",
+        "deployment_id",
+        postgresql_where=text("status IN ('deploying', 'pending')"),
+    ),
+    Index("deployments_due", "confirm_by", postgresql_where=text("status = 'deploying'")),
+)
+
+former_activations: Final = Table(
+    "former_activations",
+    metadata,
+    Column("deployment_id", Uuid, primary_key=True),
+    Column("entity_id", Uuid, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("activated_at", DateTime(timezone=True), primary_key=True),
+    _time("deactivated_at"),
+    Index("former_activations_of_entity", "entity_id", "environment", "activated_at"),
+)
+
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("quarantine_id", Uuid, primary_key=True),
+    Column("entity_id", Uuid, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("snapshot_digest", Text, nullable=False),
+    Column("deployment_id", Uuid, nullable=False),
+    _time("since"),
+    Column("reason", Text, nullable=False),
+    _time("lifted_at", nullable=True),
+    Column("lifted_by", Text),
+    Column("lift_reason", Text),
+    Index(
+        "quarantine_in_force",
+        "entity_id",
+        "environment",
+        "since",
+        "quarantine_id",
+        postgresql_where=text("lifted_at IS NULL"),
+    ),
+    Index("quarantine_newest", "since", "quarantine_id"),
 )
 
 environments: Final = Table(

@@ -10,6 +10,7 @@ and lets a flood be refused as fast as it comes in. Draining, which ``consume`` 
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,13 @@ from contracts import subjects
 from contracts.endpoints import ENDPOINTS, Endpoint
 from contracts.problems import ProblemError
 from worker.dispatch.answer import Answer
+from worker.dispatch.convergence import AppliedThere
 from worker.dispatch.dispatcher import BUSY, Dispatcher, Ticket
 from worker.domain.command import Command
 from worker.entrypoints.nats import intake
 from worker.entrypoints.nats.deliveries import Deliveries
+from worker.entrypoints.nats.waiting import HeldReplies
+from worker.messaging.applied import applied
 from worker.messaging.discovery import Counters
 
 log = structlog.get_logger()
@@ -47,6 +51,7 @@ class Ingress:
         self._submit: Callable[[Ticket], None]
         self._is_full: Callable[[str], bool]
         self._deliveries: Deliveries
+        self.held: HeldReplies
         self.counters = {endpoint.subject: Counters() for endpoint in ENDPOINTS}
         for endpoint in ENDPOINTS:
             self._subscribe(endpoint)
@@ -55,6 +60,7 @@ class Ingress:
         """Hand commands on to this dispatcher."""
         self._submit, self._is_full = dispatcher.submit, dispatcher.is_full
         self._deliveries = deliveries
+        self.held = HeldReplies(lambda: self._broker.connection, dispatcher.submit)
 
     def _subscribe(self, endpoint: Endpoint) -> None:
         subscriber = self._broker.subscriber(
@@ -95,9 +101,33 @@ class Ingress:
             unread = ProblemError("internal_error", "The request could not be read.")
             self._deliveries.keep(send(identity, taken, Answer.of_problem(unread, identity)))
         else:
-            self._submit(Ticket(command, partial(self._reply, message.reply)))
+            ticket = Ticket(command, partial(self._reply, message.reply))
+            if endpoint.subject == subjects.DEPLOY_CONVERGENCE:
+                self._deliveries.keep(self._with_applied(ticket))
+            else:
+                self._submit(ticket)
+
+    async def _with_applied(self, ticket: Ticket) -> None:
+        """Hand on what the agents say, with the question who is behind."""
+        command = ticket.command
+        try:
+            there = await applied(self._broker.connection, command.request.environment)
+        except ProblemError as problem:
+            await ticket.reply(command, Answer.of_problem(problem, command.request_id))
+            return
+        question = AppliedThere(environment=command.request.environment, applied=there)
+        self._submit(Ticket(replace(command, request=question), ticket.reply))
 
     async def _reply(self, inbox: str, command: Command[Any], answer: Answer) -> None:
+        if self.held.wants(command, answer):
+            self._deliveries.keep(self._reply_later(inbox, command, answer))
+        else:
+            await self._reply_now(inbox, command, answer)
+
+    async def _reply_later(self, inbox: str, command: Command[Any], answer: Answer) -> None:
+        await self._reply_now(inbox, command, await self.held.outcome(command, answer))
+
+    async def _reply_now(self, inbox: str, command: Command[Any], answer: Answer) -> None:
         await self._send(command.operation, inbox, command.request_id, command.taken_at, answer)
 
     async def _send(self, subject: str, inbox: str, identity: str, taken: float, answer: Answer) -> None:

@@ -23,6 +23,7 @@ from worker.dispatch.dispatcher import Dispatcher
 from worker.entrypoints.nats.connection import Connectivity
 from worker.entrypoints.nats.deliveries import Deliveries
 from worker.entrypoints.nats.durable import DurableCommands
+from worker.entrypoints.nats.expiry import expire_unconfirmed
 from worker.entrypoints.nats.housekeeping import keep_house
 from worker.entrypoints.nats.ingress import Ingress
 from worker.messaging.discovery import Discovery
@@ -120,6 +121,7 @@ class Worker:
             asyncio.create_task(self.connectivity.watch(self.settings.disconnected_exit)),
             asyncio.create_task(self.relay_connectivity.watch(self.settings.disconnected_exit)),
             asyncio.create_task(keep_house(self.engines.writes, lambda: self.relay.leads)),
+            asyncio.create_task(expire_unconfirmed(self.engines.writes, self.dispatcher.submit)),
         ]
         log.info("worker_ready", id=self.identifier, version=bootstrap.VERSION)
 
@@ -137,6 +139,7 @@ class Worker:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await asyncio.gather(*map(self._drain_subscriber, self.broker.subscribers))
                 await asyncio.to_thread(self.dispatcher.drain, _DRAIN_SECONDS)
+                self.ingress.held.stop()
                 await self.deliveries.settled()
                 if self.broker.connection.is_connected:
                     await _flush(self.broker.connection)

@@ -72,8 +72,9 @@ async def check(
         await _outbox(engine, report, patience)
     finally:
         engine.dispose()
-    async with live_state(settings, client) as state:
-        await _live_state(state, report, progress, patience)
+    async with live_state(settings, client) as states:
+        for state in states:
+            await _live_state(state, report, progress, patience)
     return report
 
 
@@ -143,7 +144,7 @@ async def _live_state(state: LiveState, report: Report, progress: Progress, pati
         progress("keys", looked_at)
         if len(differing) > SHOWN:
             break
-    report.looked_at["keys"] = looked_at
+    report.looked_at["keys"] = report.looked_at.get("keys", 0) + looked_at
     findings = (
         rules.live_value(each.key, each.expected, each.kept.value)
         for each in await _standing(state, differing, patience)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from nats.aio.client import Client
 
-from worker.entrypoints.upkeep.servers import Progress, in_thread, live_state, patient_engine
+from worker.entrypoints.upkeep.servers import LiveState, Progress, in_thread, live_state, patient_engine
 from worker.messaging import live_state as live
 from worker.settings import Settings
 from worker.store import schema
@@ -31,14 +31,19 @@ async def rebuild(settings: Settings, client: Client, progress: Progress) -> Reb
     finally:
         engine.dispose()
     rebuilt = Rebuilt()
-    async with live_state(settings, client) as state:
-        parts = (state.bucket, state.source, state.blocking)
-        async for compared in live.differences(*parts):
-            rebuilt.looked_at += compared.looked_at
-            for written in await live.repair(*parts, compared.differing):
-                if written.expected is None:
-                    rebuilt.deleted += 1
-                else:
-                    rebuilt.put += 1
-            progress("keys", rebuilt.looked_at)
+    async with live_state(settings, client) as states:
+        for state in states:
+            await _rebuild(state, rebuilt, progress)
     return rebuilt
+
+
+async def _rebuild(state: LiveState, rebuilt: Rebuilt, progress: Progress) -> None:
+    parts = (state.bucket, state.source, state.blocking)
+    async for compared in live.differences(*parts):
+        rebuilt.looked_at += compared.looked_at
+        for written in await live.repair(*parts, compared.differing):
+            if written.expected is None:
+                rebuilt.deleted += 1
+            else:
+                rebuilt.put += 1
+        progress("keys", rebuilt.looked_at)

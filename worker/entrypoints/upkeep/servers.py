@@ -3,15 +3,15 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from typing import TypeVar
 
 from nats.aio.client import Client
 from sqlalchemy import Engine
 
-from contracts import connection
-from worker.messaging.live_state import Blocking, LiveBucket
+from contracts import connection, subjects
+from worker.messaging.live_state import Blocking, LiveBucket, Source
 from worker.settings import Settings
 from worker.store import unit_of_work
 from worker.store.outbox import Outbox
@@ -60,21 +60,24 @@ async def nats_connection(settings: Settings) -> AsyncIterator[Client]:
 
 
 class LiveState:
-    """The bucket beside the database, with the means to compare the two."""
+    """A bucket beside the database, with the means to compare the two."""
 
-    def __init__(self, client: Client, source: Outbox) -> None:
-        self.bucket = LiveBucket(client)
+    def __init__(self, client: Client, bucket: str, source: Source) -> None:
+        self.bucket = LiveBucket(client, bucket)
         self.source = source
         self.blocking: Blocking = in_thread
 
 
 @asynccontextmanager
-async def live_state(settings: Settings, client: Client) -> AsyncIterator[LiveState]:
-    """Bucket and database. Raises ``DatabaseUnavailable``."""
+async def live_state(settings: Settings, client: Client) -> AsyncIterator[Sequence[LiveState]]:
+    """Each bucket that follows the database, beside it. Raises ``DatabaseUnavailable``."""
     engine = keyed_engine(settings)
     try:
-        with closing(await in_thread(lambda: Outbox(engine))) as source:
-            yield LiveState(client, source)
+        with closing(await in_thread(lambda: Outbox(engine))) as outbox:
+            yield (
+                LiveState(client, subjects.ACTIVE_BUCKET, outbox.active),
+                LiveState(client, subjects.PENDING_BUCKET, outbox.deploying),
+            )
     finally:
         engine.dispose()
 

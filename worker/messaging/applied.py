@@ -1,0 +1,58 @@
+"""What agents say that they run: the bucket ``library-applied``, which they write and the product reads."""
+
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from contracts import convergence, subjects
+from contracts.environments import EnvironmentName
+from contracts.ids import id_of
+from contracts.ordered import OrderedMessages
+from worker.domain.convergence import Applied
+
+_TOKENS = 3
+_DELETED = ("KV-Operation", "Nats-Marker-Reason")  # NATS ADR-8, ADR-43
+
+
+class _Latest(OrderedMessages):
+    """The latest value of every key."""
+
+    async def _begin(self) -> ConsumerConfig:
+        return ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
+
+    async def all(self) -> list[Msg]:
+        """All of them. Raises ``ProblemError`` where the bucket is away."""
+        found: list[Msg] = []
+        async with self:
+            while (message := await self._next()) is not None:
+                found.append(message)
+                if message.metadata.num_pending == 0:
+                    break
+        return found
+
+
+async def applied(connection: Client, environment: EnvironmentName) -> tuple[Applied, ...]:
+    """What is there for an environment; what agents wrote that cannot be read is left out.
+
+    Raises ``ProblemError``.
+    """
+    bucket = subjects.APPLIED_BUCKET
+    prefix = subjects.bucket_subject(bucket, "")
+    wanted = f"{prefix}{environment}.*.*"
+    messages = await _Latest(connection, subjects.bucket_stream(bucket), wanted).all()
+    return tuple(found for each in messages if (found := _read(each, prefix)))
+
+
+def _read(message: Msg, prefix: str) -> Applied | None:
+    tokens = message.subject.removeprefix(prefix).split(".")
+    if len(tokens) != _TOKENS or any(name in (message.headers or {}) for name in _DELETED):
+        return None
+    try:
+        entity_id = id_of(UUID(tokens[1]))
+        value = convergence.Applied.model_validate_json(message.data)
+    except ValueError:
+        return None
+    running = None if value.deployment_id is None else id_of(value.deployment_id)
+    return Applied(entity_id, tokens[2], running, value.sequence)
