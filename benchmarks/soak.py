@@ -159,8 +159,9 @@ def main() -> int:
     found = verdict(samples)
     print(
         f"last minute to first: rate {found.rate:.2f}; the end to the third minute: bytes of entities "
-        f"{found.entities:.2f}, of history a deploy {found.history:.2f}; outbox {found.outbox_bytes / 1024:.0f} kB; "
-        f"{found.hot_share:.1%} of the entities' updates stay in their page"
+        f"{found.entities:.2f}, of history a deploy {found.history:.2f}; outbox "
+        f"{found.outbox_bytes / 1024:.0f} kB; {found.hot_share:.1%} of the entities' updates stay "
+        "in their page"
     )
     if arguments.json:
         body = {"verdict": asdict(found), "samples": [asdict(each) for each in samples]}

@@ -73,6 +73,7 @@ class CloudEvent(Reply):
     correlationid: str
     sequence: str | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
     data: EventData
 
 

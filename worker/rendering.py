@@ -184,7 +184,13 @@ def problem(of: ProblemError, request_id: str) -> bytes:
 
 
 def rejected(
-    command: Durable, problem: ProblemError, *, event_id: str, now: datetime, traceparent: str | None
+    command: Durable,
+    problem: ProblemError,
+    *,
+    event_id: str,
+    now: datetime,
+    traceparent: str | None,
+    tracestate: str | None = None,
 ) -> bytes:
     """The CloudEvent that says a durable command was refused. It changes no entity and has no sequence."""
     data = {
@@ -197,8 +203,7 @@ def rejected(
     message = _envelope(
         event_id, subjects.event_type("deployment", "rejected"), command.command_id, now, command.command_id
     )
-    if traceparent is not None:
-        message["traceparent"] = traceparent
+    _trace(message, traceparent, tracestate)
     message["data"] = data
     return orjson.dumps(message)
 
@@ -213,6 +218,14 @@ def _body(body: bytes) -> orjson.Fragment | str:
         else:
             return orjson.Fragment(body)
     return body[:_SHOWN_BYTES].decode(errors="replace").replace("\x00", "\ufffd")
+
+
+def _trace(message: dict[str, Any], traceparent: str | None, tracestate: str | None) -> None:
+    """Add the trace's context, as the CloudEvents extension for it has it."""
+    if traceparent is not None:
+        message["traceparent"] = traceparent
+        if tracestate is not None:
+            message["tracestate"] = tracestate
 
 
 def _envelope(event_id: str, event_type: str, about: str, now: datetime, request_id: str) -> dict[str, Any]:
@@ -264,6 +277,7 @@ def event(
     now: datetime,
     sequence: int | None,
     correlation: tuple[str, str | None],
+    tracestate: str | None = None,
 ) -> bytes:
     """A CloudEvent 1.0 in structured JSON; ``body`` is what its record was rendered to.
 
@@ -282,7 +296,6 @@ def event(
     message = _envelope(event_id, subjects.event_type(kind(of.about), of.name), about, now, request_id)
     if sequence is not None:
         message["sequence"] = str(sequence)
-    if traceparent is not None:
-        message["traceparent"] = traceparent
+    _trace(message, traceparent, tracestate)
     message["data"] = data
     return orjson.dumps(message)

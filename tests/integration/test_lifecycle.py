@@ -273,3 +273,19 @@ async def test_events_carry_the_requests_id_and_trace(system, caller, connection
 
     *_, completed = await events_of(system, connection, entity)
     assert (completed["correlationid"], completed["traceparent"]) == (key, trace)
+
+
+async def test_the_trace_of_a_request_is_carried_on_to_its_events(system, caller, connection):
+    parent, state = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "congo=t61rcWkgMzE,rojo=1"
+    entity = await caller.create()
+
+    deploy = {"entity_id": entity["entity_id"], "environment": "staging", "deployed_by": "tests"}
+    await caller.ask(subjects.DEPLOY_REQUEST, {"traceparent": parent, "tracestate": state}, **deploy)
+    await caller.ask(subjects.DEPLOY_REQUEST, {"tracestate": state}, **deploy)
+
+    traces = [
+        (event.get("traceparent"), event.get("tracestate"))
+        for event in await events_of(system, connection, entity)
+    ]
+    untraced = (None, None)
+    assert traces == [untraced, (parent, state), untraced, untraced]

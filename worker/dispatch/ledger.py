@@ -74,6 +74,7 @@ class Ledger:
                 now=now,
                 sequence=sequence,
                 correlation=(command.request_id, command.traceparent),
+                tracestate=command.tracestate,
             ),
             created_at=now,
         )
@@ -98,7 +99,12 @@ class Ledger:
                 subject=command.durable.command_id,
                 nats_subject=subjects.rejected_event(environment, entity_id),
                 body=rendering.rejected(
-                    command.durable, problem, event_id=event_id, now=now, traceparent=command.traceparent
+                    command.durable,
+                    problem,
+                    event_id=event_id,
+                    now=now,
+                    traceparent=command.traceparent,
+                    tracestate=command.tracestate,
                 ),
                 created_at=now,
             )

@@ -51,5 +51,6 @@ class Command(Generic[RequestT_co]):
     key: str | None = None
     deadline: datetime | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
     default_method: str = "nats"
     durable: Durable | None = None

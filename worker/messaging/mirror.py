@@ -29,6 +29,9 @@ class Views(Protocol):
 class Mirror:
     """Remembers which places events were about, and writes what is there now; fenced, as the stream is."""
 
+    follows: frozenset[str]
+    """The events that change what is there."""
+
     def __init__(self, connection: Client, bucket: str, view: Callable[[Views], live_state.Source]) -> None:
         self.bucket = live_state.LiveBucket(connection, bucket)
         self.name, self.view = bucket, view
@@ -50,8 +53,8 @@ class Mirror:
             if (place := subjects.place_of(subject)) and self._concerns(subject, place):
                 self._stale[place] = None
 
-    def _concerns(self, subject: str, place: Place) -> bool:  # noqa: ARG002 - those that follow fewer
-        return True
+    def _concerns(self, subject: str, _: Place) -> bool:
+        return subjects.event_name(subject) in self.follows
 
     def due(self, *, idle: bool) -> list[Place]:
         """What to bring up to date now: at once in idle times, under a load now and then.
@@ -72,8 +75,19 @@ class Mirror:
             self._stale.pop(place, None)
 
 
+class ActiveMirror(Mirror):
+    """The bucket of live configurations."""
+
+    follows = frozenset(("completed", "superseded", "rolled_back", "reactivated", "retired"))
+
+    def __init__(self, connection: Client) -> None:
+        super().__init__(connection, subjects.ACTIVE_BUCKET, lambda views: views.active)
+
+
 class PendingMirror(Mirror):
     """The bucket of what waits to be confirmed: few events touch it, and it knows which places it holds."""
+
+    follows = frozenset(("started",))
 
     def __init__(self, connection: Client) -> None:
         super().__init__(connection, subjects.PENDING_BUCKET, lambda views: views.deploying)
@@ -87,7 +101,7 @@ class PendingMirror(Mirror):
             self._held.update(place for key in keys if (place := live_state.place_of(key)))
 
     def _concerns(self, subject: str, place: Place) -> bool:
-        return place in self._held or subjects.event_name(subject) == "started"
+        return place in self._held or super()._concerns(subject, place)
 
     async def write(self, places: Sequence[Place], values: Sequence[tuple[str, bytes | None]]) -> None:
         """As any; what is not there needs no deletion."""

@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 from contracts import headers, subjects
 from worker.domain.changes import WaitingEvent
 from worker.messaging import live_state
-from worker.messaging.mirror import Mirror, PendingMirror, Views
+from worker.messaging.mirror import ActiveMirror, Mirror, PendingMirror, Views
 from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, InDoubt, Message, Refused, StreamWriter
 
 log = structlog.get_logger()
@@ -59,10 +59,7 @@ class Relay:
         self._connection = connection
         self._open_source = open_source
         self._events = StreamWriter(connection, subjects.EVENTS_STREAM)
-        self._mirrors = (
-            Mirror(connection, subjects.ACTIVE_BUCKET, lambda views: views.active),
-            PendingMirror(connection),
-        )
+        self._mirrors: tuple[Mirror, ...] = (ActiveMirror(connection), PendingMirror(connection))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay")
         self._committed = asyncio.Event()
         self._round_done = asyncio.Event()

@@ -18,6 +18,7 @@ from worker.domain.command import Command, Durable
 
 _PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_CHARACTERS}}}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 _DEFAULT_METHODS = {"http": "api"}
 
 Headers = Mapping[str, str]
@@ -48,6 +49,8 @@ def command(endpoint: Endpoint, body: bytes, carried: Headers, identity: str) ->
     if faults:
         raise ProblemError.invalid(*faults)
     traceparent = carried.get(headers.TRACEPARENT, "")
+    is_traced = _TRACEPARENT.fullmatch(traceparent) is not None
+    tracestate = carried.get(headers.TRACESTATE, "") if is_traced else ""  # W3C Trace Context, 3.3
     return Command(
         operation=endpoint.subject,
         request=request,
@@ -55,7 +58,8 @@ def command(endpoint: Endpoint, body: bytes, carried: Headers, identity: str) ->
         taken_at=time.monotonic(),
         key=key if endpoint.writes else None,
         deadline=deadline,
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        traceparent=traceparent if is_traced else None,
+        tracestate=tracestate if _TRACESTATE.fullmatch(tracestate) else None,
         default_method=_DEFAULT_METHODS.get(carried.get(headers.TRANSPORT, ""), "nats"),
     )
 

@@ -24,6 +24,8 @@ from worker.domain.facts import WAITING
 
 LONGEST_SECONDS = 30.0
 """For so long a reply is held whose caller named no deadline."""
+MOST = 10_000
+"""So many replies are held at once; beyond, the answer is what is."""
 _MARGIN_SECONDS = 0.2
 _LOOK_AGAIN_SECONDS = 2.0
 
@@ -48,11 +50,11 @@ class HeldReplies:
         for changed in self._changes:
             changed.set()
 
-    @staticmethod
-    def wants(command: Command[Any], answer: Answer) -> bool:
+    def wants(self, command: Command[Any], answer: Answer) -> bool:
         """Whether the reply is one to hold."""
         return (
-            command.operation == subjects.DEPLOY_REQUEST
+            len(self._changes) < MOST
+            and command.operation == subjects.DEPLOY_REQUEST
             and command.request.wait
             and answer.code is None
             and _undecided(answer) is not None
