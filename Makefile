@@ -23,7 +23,7 @@ install: $(STAMP) ## Install everything into .venv; the targets below do it by t
 up: $(STAMP) ## Run everything on this machine, until Ctrl-C: NATS on 4222, HTTP on 8350, state in .library.
 	@exec $(BIN)/library up $(ARGS)
 
-demo: $(STAMP) ## See it at work, in about a minute: deploys, a refusal, a rollback, on servers of its own.
+demo: $(STAMP) ## See it at work, in about a minute: deploys, a refusal, a rollback, a hot swap, on servers of its own.
 	@exec $(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) ## Run all tests, on real servers that they start and stop.

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import contestants, databases, load, page, processor, product, report
+from benchmarks import contestants, databases, hot_swap, load, page, processor, product, report
 from benchmarks.contestants import Contestant, Drive
-from benchmarks.measures import Run
+from benchmarks.measures import Figures, Run
 
 REST_S = 30.0
 WARM_S = 1.0
@@ -52,7 +52,19 @@ class Bench:
             seconds=self.seconds,
             entities=self.entities,
             contestants=self.found,
+            swaps=await self._swaps() if not only else {},
         )
+
+    async def _swaps(self) -> dict[str, list[Figures]]:
+        """After everything else: it adds entities and deployments of its own."""
+        found: dict[str, list[Figures]] = {}
+        for number in range(1, self.rounds + 1):
+            for activation in hot_swap.ENVIRONMENTS:
+                await self._rest()
+                run = await hot_swap.measure(self.running.nats, activation)
+                _say(f"round {number} of {self.rounds}: hot swap, {activation} {run.figures}")
+                found.setdefault(activation, []).append(run.figures)
+        return found
 
     async def _turn(self, contestant: Contestant, drive: Drive) -> None:
         measured = self.found[contestant.name]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import picture, report
 from benchmarks.load import CALLERS
+from benchmarks.measures import median_of
 from benchmarks.report import Report
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -77,6 +78,15 @@ def processors(found: Report) -> Iterable[str]:
         yield f"| {each.title} | {' | '.join(cells)} | {served:,.0f} |"
 
 
+def swaps(found: Report) -> Iterable[str]:
+    """Milliseconds from a request to the consumer's ``activate``, one at a time, 1,000 entities watched."""
+    yield "| environment | p50 | p99 |"
+    yield "|---|--:|--:|"
+    for activation, rounds in found.swaps.items():
+        figures = median_of(rounds)
+        yield f"| {activation} | {_short(figures.p50)} | {_short(figures.p99)} |"
+
+
 def machine(found: Report) -> Iterable[str]:
     """Where and when."""
     here = found.machine
@@ -94,7 +104,7 @@ def machine(found: Report) -> Iterable[str]:
     )
 
 
-_PARTS: tuple[Callable[[Report], Iterable[str]], ...] = (ratios, rates, latencies, processors, machine)
+_PARTS: tuple[Callable[[Report], Iterable[str]], ...] = (ratios, rates, latencies, processors, swaps, machine)
 
 
 def filled(text: str, found: Report) -> str:
@@ -155,6 +165,8 @@ def terminal(found: Report) -> Iterable[str]:
             yield f"{each.title:36} {callers:4} callers {each.median(callers)}"
         if wrong := each.without_exactly_one_active:
             yield f"{each.title:36} left {wrong} entities without exactly one active deployment"
+    for activation, rounds in found.swaps.items():
+        yield f"{f'hot swap, {activation}':36}    1 caller  {median_of(rounds)}"
 
 
 def _short(value: float) -> str:

@@ -71,6 +71,8 @@ class Report:
     seconds: float
     entities: int
     contestants: dict[str, Measured]
+    swaps: dict[str, list[Figures]] = field(default_factory=dict)
+    """From request to the consumer's ``activate``, a round each, by the environment's activation."""
 
     def ratios(self) -> dict[str, Ratio]:
         """Of ``WANTED``, those whose contestants were measured."""

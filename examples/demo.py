@@ -1,5 +1,5 @@
 # ruff: noqa: INP001, T201 - a script that tells its story on standard output
-"""The library in a minute: a refusal, two deploys that a running program sees at once, and a rollback.
+"""The library in a minute: a refusal, two deploys that a running program sees at once, a rollback, hot swaps.
 
 It starts everything on free ports with a data folder of its own, and leaves nothing behind. ``DEMO_PACE=0``
 leaves out the pauses, as does ``CI``; ``DEMO_PACE=2`` doubles them.
@@ -25,10 +25,12 @@ from typing import Any
 
 PACE = float(os.environ.get("DEMO_PACE") or (0 if os.environ.get("CI") else 1))
 LIBRARY = (sys.executable, "-m", "worker")
-PROGRAM = (sys.executable, str(Path(__file__).with_name("live_configuration.py")))
+SHOP, STRATEGY = "live_configuration.py", "strategy_runner.py"
 BOLD, GREEN, CYAN = "1", "32", "36"
 SEEN_SECONDS = 20
-LEFT_OUT = ("id:", "type:", "health:", "revision:", "created:", "updated:", "deployed:", "method:")
+_THRESHOLD = '{"threshold": %s}'
+_SUMMARY_LINES = 3
+LEFT_OUT = ("id:", "type:", "health:", "revision:", "created:", "updated:", "deployed:", "method:", "confirm")
 """Lines of the answers that this story does without."""
 
 
@@ -85,11 +87,12 @@ def everything() -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def program(entity: str, environment: str) -> Iterator["queue.Queue[str]"]:
+def program(example: str, entity: str, environment: str) -> Iterator["queue.Queue[str]"]:
     """A process that runs with what is active there; the lines it prints, as they come."""
     lines: queue.Queue[str] = queue.Queue()
+    script = str(Path(__file__).with_name(example))
     process = subprocess.Popen(  # noqa: S603
-        [*PROGRAM, entity, environment], stdout=subprocess.PIPE, text=True
+        [sys.executable, script, entity, environment], stdout=subprocess.PIPE, text=True
     )
 
     def read() -> None:
@@ -106,13 +109,13 @@ def program(entity: str, environment: str) -> Iterator["queue.Queue[str]"]:
         reader.join()
 
 
-def seen(lines: "queue.Queue[str]") -> None:
+def seen(lines: "queue.Queue[str]", whose: str = "shop") -> None:
     """Show what the program printed next."""
     try:
         line = lines.get(timeout=SEEN_SECONDS)
     except queue.Empty:
         raise SystemExit(f"The program saw nothing within {SEEN_SECONDS} s.") from None
-    print(styled(f"    the shop's process | {line}", GREEN), flush=True)
+    print(styled(f"    the {whose}'s process | {line}", GREEN), flush=True)
     time.sleep(PACE * 2)
 
 
@@ -158,7 +161,7 @@ def story(http: str) -> None:
     say("The shop is validated, and prices go first. A process of the shop is up already and waits.")
     run("entity", "update", "shop", "--status", "validated")
     run("deploy", "prices", "production")
-    with program("shop", "production") as lines:
+    with program(SHOP, "shop", "production") as lines:
         seen(lines)
         say("Now the shop. Its process watches one key in NATS; no restart, no polling.")
         run("deploy", "shop", "production", "--reason", "First release")
@@ -177,6 +180,8 @@ def story(http: str) -> None:
         run("rollback", "shop", "production", "--reason", "Prices are shown without tax")
         seen(lines)
 
+    hot_swap()
+
     say("The newsletter over HTTP: the same requests, the same answers.")
     newsletter = found("entity", "get", "newsletter")["entity_id"]
     body = {"entity_id": newsletter, "environment": "production", "deployed_by": "carol"}
@@ -185,6 +190,41 @@ def story(http: str) -> None:
     say("What happened to the second release, and what is where now.")
     run("history", second)
     run("list", "--environment", "production")
+
+
+def hot_swap() -> None:
+    """A program that must not pause, in an environment where it has the last word."""
+    say(
+        "A trading strategy handles a thousand ticks a second and must not miss one. In staging, from now "
+        "on, a deployment counts when the program that runs it has confirmed it."
+    )
+    run("environment", "set", "staging", "--activation", "confirmed")
+    run(
+        "entity",
+        "create",
+        "momentum",
+        "--type",
+        "strategy",
+        "--version",
+        "1.0.0",
+        "--config",
+        _THRESHOLD % 0.98,
+    )
+    with program(STRATEGY, "momentum", "staging") as lines:
+        run("deploy", "momentum", "staging", "--wait")
+        seen(lines, "strategy")
+
+        say("A new version: it is warmed up beside the old one, confirmed, and swapped in between two ticks.")
+        run("entity", "update", "momentum", "--version", "1.1.0", "--config", _THRESHOLD % 0.97)
+        run("deploy", "momentum", "staging", "--wait")
+        seen(lines, "strategy")
+
+        say("One that cannot run is refused by the program, and what runs is not touched.")
+        run("entity", "update", "momentum", "--version", "1.2.0", "--config", _THRESHOLD % 97)
+        run("deploy", "momentum", "staging", "--wait", refused=True)
+    say("Its ticks, counted:")
+    for _ in range(_SUMMARY_LINES):
+        seen(lines, "strategy")
 
 
 def main() -> None:

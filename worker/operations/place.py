@@ -13,6 +13,8 @@ from worker.domain.validation import as_decided, before_deployment
 
 SYSTEM = "system"
 _MILLISECOND = timedelta(milliseconds=1)
+_LONGEST_MS = 2**31 - 1
+"""24 days, which only one that stood in a long line could pass."""
 
 
 class PlaceUnderChange:
@@ -101,7 +103,7 @@ class PlaceUnderChange:
             "active",
             now,
             previous_deployment_id=self.active.deployment_id if self.active else None,
-            deployment_duration_ms=(now - deployment.deployed_at) // _MILLISECOND,
+            deployment_duration_ms=min((now - deployment.deployed_at) // _MILLISECOND, _LONGEST_MS),
             validation_results=Document.of(results),
         )
         self._leave_line(deployment)
