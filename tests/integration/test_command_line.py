@@ -2,36 +2,15 @@
 
 import json
 import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
 
+from tests.command_line import answered, library, watching
 from tests.system import System, free_port
 
 ANYWHERE = [sys.executable, "-m", "worker"]
-
-
-def library(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*ANYWHERE, *arguments],
-        env=system.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def answered(system: System, *arguments: str) -> dict:
-    """The one JSON value on standard output of a command that is done and has nothing else to say."""
-    done = library(system, *arguments, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
 
 
 @pytest.fixture
@@ -39,27 +18,6 @@ def entity(system: System) -> dict:
     return answered(
         system, "entity", "create", f"shop {uuid4()}", "--type", "service", "--version", "1.0.0", "--by", "ci"
     )
-
-
-@contextmanager
-def watching(system: System, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A watch that has begun."""
-    process = subprocess.Popen(
-        [*ANYWHERE, "watch", *arguments],
-        env=system.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    limit = threading.Timer(30, process.kill)  # a line that never comes fails the test
-    limit.start()
-    try:
-        assert process.stderr.readline().startswith("watching from ")
-        yield process
-    finally:
-        limit.cancel()
-        process.kill()
-        process.wait()
 
 
 def test_an_entity_goes_by_its_name_and_by_its_id(system, entity):

@@ -3,75 +3,12 @@
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from contracts import subjects
 from contracts.deployments import Deployment, DeploymentPlan
 from contracts.entities import Entity
 from contracts.events import EventList
-from tests.conftest import Refused
-from tests.parity.transports import Body, OverCommandLine, OverHttp, OverNats, Transport
-from tests.system import System
-
-
-@pytest.fixture(params=[OverNats, OverHttp, OverCommandLine], ids=["nats", "http", "command-line"])
-def transport(request: pytest.FixtureRequest, system: System) -> Transport:
-    return request.param(system)
-
-
-def create(transport: Transport, **fields: Any) -> Body:
-    values = {
-        "name": f"parity-{uuid4()}",
-        "type": "strategy",
-        "version": "1.0.0",
-        "config": {"a": 1, "b": {"c": 2}},
-    }
-    return transport.ask(subjects.ENTITY_CREATE, **{**values, **fields})
-
-
-def deploy(transport: Transport, entity: Body, environment: str = "staging", **fields: Any) -> Body:
-    return transport.ask(
-        subjects.DEPLOY_REQUEST,
-        entity_id=entity["entity_id"],
-        environment=environment,
-        deployed_by="parity",
-        **fields,
-    )
-
-
-def rollback(transport: Transport, deployment: Body, **fields: Any) -> Body:
-    return transport.ask(
-        subjects.DEPLOY_ROLLBACK,
-        deployment_id=deployment["deployment_id"],
-        reason="it misbehaves",
-        rolled_back_by="parity",
-        **fields,
-    )
-
-
-def retire(transport: Transport, deployment: Body, **fields: Any) -> Body:
-    return transport.ask(
-        subjects.DEPLOY_RETIRE,
-        deployment_id=deployment["deployment_id"],
-        reason="no longer needed",
-        retired_by="parity",
-        **fields,
-    )
-
-
-def get(transport: Transport, deployment: Body) -> Body:
-    return transport.ask(subjects.DEPLOY_GET, deployment_id=deployment["deployment_id"])
-
-
-def refusal(act: Any, *arguments: Any, **fields: Any) -> Body:
-    with pytest.raises(Refused) as refused:
-        act(*arguments, **fields)
-    problem = refused.value.problem
-    assert problem["type"] == f"urn:library:problem:{problem['code']}"
-    assert problem["title"]
-    assert problem["detail"]
-    assert problem["request_id"]
-    return problem
+from tests.parity.steps import create, deploy, get, refusal, retire, rollback
+from tests.parity.transports import Body, Transport
 
 
 def test_what_is_deployed_is_shown_as_it_was_answered(transport: Transport):

@@ -139,8 +139,30 @@ def _deploy(command: str, fields: Body) -> list[str]:
         expected_version="--expected-version",
         reason="--reason",
         deployed_by="--by",
+        wait="--wait",
+        supersede_pending="--supersede-pending",
+        override_quarantine="--override-quarantine",
     )
     return [*words, "--merge"] if fields.get("override_strategy") == "merge" else words
+
+
+def _confirm(fields: Body) -> list[str]:
+    words = ["confirm", fields["deployment_id"]]
+    words += _options(fields, agent="--agent", error="--error", details="--details")
+    return [*words, "--failed"] if fields["outcome"] == "failed" else words
+
+
+def _environment_settings(fields: Body) -> list[str]:
+    words = _options(
+        fields,
+        activation="--activation",
+        confirm_timeout_s="--confirm-timeout",
+        auto_rollback="--auto-rollback",
+        unhealthy_after="--unhealthy-after",
+        concurrency="--concurrency",
+        updated_by="--by",
+    )
+    return [*words, "--no-auto-rollback"] if fields.get("auto_rollback") is False else words
 
 
 _COMMANDS = {
@@ -167,5 +189,30 @@ _COMMANDS = {
         "list",
         *_options(f, entity_id="--entity", environment="--environment", status="--status"),
     ],
+    subjects.DEPLOY_CONFIRM: _confirm,
+    subjects.DEPLOY_HEALTH: lambda f: [
+        "health",
+        f["deployment_id"],
+        f["status"],
+        *_options(f, reported_by="--by", details="--details"),
+    ],
+    subjects.DEPLOY_AS_OF: lambda f: [
+        "as-of",
+        f["at"],
+        *_options(f, entity_id="--entity", environment="--environment"),
+    ],
+    subjects.DEPLOY_CONVERGENCE: lambda f: ["list", "--behind", "--environment", f["environment"]],
+    subjects.QUARANTINE_LIST: lambda f: [
+        "quarantine",
+        "list",
+        *_options(f, entity_id="--entity", environment="--environment", status="--status"),
+    ],
+    subjects.QUARANTINE_LIFT: lambda f: [
+        "quarantine",
+        "lift",
+        f["quarantine_id"],
+        *_options(f, reason="--reason", lifted_by="--by"),
+    ],
     subjects.ENVIRONMENT_LIST: lambda _: ["environment", "list"],
+    subjects.ENVIRONMENT_SET: lambda f: ["environment", "set", f["environment"], *_environment_settings(f)],
 }

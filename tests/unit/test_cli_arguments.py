@@ -12,7 +12,13 @@ from typer.testing import CliRunner
 
 from contracts.problems import ProblemError
 from worker.entrypoints.cli import app
-from worker.entrypoints.commands.arguments import dependency, document, entity_or_id, login_name
+from worker.entrypoints.commands.arguments import (
+    dependency,
+    document,
+    entity_or_id,
+    login_name,
+    point_in_time,
+)
 from worker.entrypoints.commands.output import (
     Record,
     Table,
@@ -23,26 +29,6 @@ from worker.entrypoints.commands.output import (
     write,
 )
 from worker.entrypoints.commands.settings import shown
-
-CLIENT_COMMANDS = [
-    "entity create",
-    "entity get",
-    "entity list",
-    "entity update",
-    "entity delete",
-    "deploy",
-    "rollback",
-    "validate",
-    "get",
-    "list",
-    "history",
-    "retire",
-    "environment list",
-    "environment set",
-    "status",
-    "watch",
-]
-PROCESSES = ["up", "worker", "gateway", "migrate", "config"]
 
 
 def run(*arguments: str, **environment: str):
@@ -97,6 +83,22 @@ def test_an_entity_is_an_id_where_it_reads_as_one_and_a_name_otherwise():
     one = uuid4()
     assert entity_or_id(str(one)) == one
     assert entity_or_id("prices") == "prices"
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-31T12:00:00Z", "2026-01-31t12:00:00z", "2026-01-31T13:00:00.000000+01:00"]
+)
+def test_a_time_is_given_with_its_offset(text):
+    assert point_in_time(text) == datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "now", "2026-01-31", "2026-01-31T12:00:00", "2026-02-30T00:00:00Z", "0001-01-01T00:00:00+23:59"],
+)
+def test_what_is_no_time_or_could_be_several_is_a_mistake_in_usage(text):
+    with pytest.raises(typer.BadParameter, match="2026-01-31T12:00:00Z"):
+        point_in_time(text)
 
 
 def test_who_acts_is_who_is_said_or_who_is_logged_in(monkeypatch):
@@ -218,53 +220,3 @@ def test_a_setting_that_cannot_be_read_is_a_mistake_in_usage_that_names_it():
     result = run("config", LIBRARY_BATCH_SIZE="many")
     assert result.exit_code == 2
     assert "LIBRARY_BATCH_SIZE" in result.stderr
-
-
-@pytest.mark.parametrize("command", [*CLIENT_COMMANDS, *PROCESSES])
-def test_every_command_explains_itself_with_an_example(command):
-    result = run(*command.split(), "--help")
-    assert result.exit_code == 0
-    assert f"library {command}" in result.stdout.partition("Example")[2]
-
-
-@pytest.mark.parametrize("command", CLIENT_COMMANDS)
-def test_every_client_command_takes_the_common_options(command):
-    listed = run(*command.split(), "--help").stdout
-    assert all(option in listed for option in ("--nats-url", "--json", "--timeout"))
-
-
-SOME_ID = "0197f3a1-52b0-7e0f-8c44-6f2d9e5b7a10"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "bogus",
-        "deploy",
-        "deploy shop nowhere",
-        "deploy shop staging --config [1]",
-        "get shop",
-        "retire shop --reason x",
-        f"retire {SOME_ID}",
-        f"rollback {SOME_ID}",
-        "rollback shop --reason x",
-        "rollback shop nowhere --reason x",
-        f"rollback {SOME_ID} --reason x --to shop",
-        "list --status sleeping",
-        "list --page-size 101",
-        "entity create shop --type service",
-        "entity create shop --type service --version 1 --depends prices>>1",
-        "environment set nowhere",
-        "environment set staging --require-status asleep",
-        "watch --from 0",
-        "status --timeout 0",
-        "status --nats-url nats://[",
-        "up --nats-port 70000",
-    ],
-)
-def test_a_mistake_in_usage_is_status_2_and_said_on_standard_error(arguments):
-    result = run(*arguments.split())
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert "rror" in result.stderr

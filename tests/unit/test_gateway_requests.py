@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import subjects
 from contracts.deployments import DeploymentListRequest, DeployRequest
+from contracts.endpoints import BY_SUBJECT, ENDPOINTS
 from contracts.headers import DEADLINE, IDEMPOTENCY_KEY, TRACEPARENT, TRACESTATE
 from worker.entrypoints.gateway import message_bodies, request_headers
+from worker.entrypoints.gateway.twins import Twin
 
 PATH = {"deployment_id": "0197f3a2-7c1e-7b54-9d0a-3f6a1f0c2b41"}
 PLAIN_JSON = st.recursive(
@@ -210,6 +213,63 @@ def test_a_deadline_that_is_none_goes_on_so_that_the_worker_says_so(text):
     forwarded = {DEADLINE: text}
     assert request_headers.seconds_to_wait(forwarded, 10) == 10 + request_headers.MARGIN
     assert forwarded[DEADLINE] == text
+
+
+def twin(subject):
+    return Twin.of(BY_SUBJECT[subject], BY_SUBJECT[subject].routes[0])
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"wait":true}', b' { "wait" : true , "reason":"x"}', b'{"wait":false,"wait":true}']
+)
+def test_a_deploy_that_waits_is_answered_30_seconds_later_at_most(body):
+    forwarded = {}
+    within = request_headers.seconds_to_wait(forwarded, twin(subjects.DEPLOY_REQUEST).patience(body, 10))
+    assert within == 30.2 + request_headers.MARGIN
+    assert 30 < seconds_left(forwarded) <= 30.2
+
+
+def test_a_gateway_that_is_more_patient_than_that_stays_so():
+    assert twin(subjects.DEPLOY_REQUEST).patience(b'{"wait":true}', 45) == 45
+
+
+def test_a_deploy_that_waits_has_no_more_time_than_its_caller_gave():
+    given = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+    forwarded = {DEADLINE: given}
+    patience = twin(subjects.DEPLOY_REQUEST).patience(b'{"wait":true}', 10)
+    assert request_headers.seconds_to_wait(forwarded, patience) <= 3 + request_headers.MARGIN
+    assert forwarded[DEADLINE] == given
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b'{"wait":false}',
+        b'{"wait":null}',
+        b'{"wait":1}',
+        b'{"wait":"true"}',
+        b'{"wait":true,"wait":false}',
+        b'{"reason":"\\"wait\\":true"}',
+        b'{"config_override":{"wait":true}}',
+        b'["wait",true]',
+        b'{"wait":true',
+        b'{"wait":true,"a":' + b"[" * 100_000,
+    ],
+)
+def test_what_does_not_wait_has_the_gateways_own_patience(body):
+    assert twin(subjects.DEPLOY_REQUEST).patience(body, 10) == 10
+
+
+def test_nothing_but_a_deploy_can_wait():
+    waiting = [
+        endpoint.subject
+        for endpoint in ENDPOINTS
+        for route in endpoint.routes
+        if Twin.of(endpoint, route).patience(b'{"wait":true}', 10) > 10
+    ]
+    assert waiting == [subjects.DEPLOY_REQUEST]
 
 
 def test_a_refusal_is_known_by_the_key_else_the_message_id_else_an_id_of_its_own():

@@ -3,12 +3,15 @@
 import typer
 
 from worker.entrypoints.commands import (
+    agents,
     dead,
     deployments,
     entities,
     environments,
     observing,
     processes,
+    quarantine,
+    records,
     upkeep,
 )
 from worker.entrypoints.commands.session import common_options
@@ -25,10 +28,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-for family in (processes.app, deployments.app, observing.app, upkeep.app):
+for family in (processes.app, deployments.app, agents.app, records.app, observing.app, upkeep.app):
     app.add_typer(family)
 app.add_typer(entities.app, name="entity")
 app.add_typer(environments.app, name="environment")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(dead.app, name="dead")
 app.add_typer(upkeep.live, name="live")
 

@@ -4,6 +4,7 @@ import getpass
 import json
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,6 +13,8 @@ import typer
 from pydantic import ValidationError
 
 from contracts.entities import Dependency
+from contracts.environments import EnvironmentName
+from contracts.values import RFC3339
 
 _SPECIFIER = re.compile(r"(?=[<>=!~])")
 
@@ -49,6 +52,16 @@ def dependency(text: str) -> Dependency:
         raise typer.BadParameter(
             f"{'the specifier' if fault['loc'] == ('version',) else 'the name'} of {text!r}: {fault['msg']}"
         ) from None
+
+
+def point_in_time(text: str) -> datetime:
+    """A time with its offset from UTC (RFC 3339), such as ``2026-01-31T12:00:00Z``."""
+    try:
+        if RFC3339.fullmatch(text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise typer.BadParameter(f"{text!r} is no time such as 2026-01-31T12:00:00Z or 2026-01-31T13:00:00+01:00")
 
 
 def entity_or_id(text: str) -> UUID | str:
@@ -99,6 +112,18 @@ Config = Annotated[
 Parameters = Annotated[
     dict[str, Any] | None,
     typer.Option("--parameters", parser=document, help="The parameters, a JSON object.", metavar=_JSON),
+]
+Details = Annotated[
+    dict[str, Any] | None,
+    typer.Option(
+        "--details", parser=document, help="What else there is to say, a JSON object.", metavar=_JSON
+    ),
+]
+OfEntity = Annotated[
+    str | None, typer.Option("--entity", help="Of this entity, by id or name.", metavar="ENTITY")
+]
+InEnvironment = Annotated[
+    EnvironmentName | None, typer.Option("--environment", help="In this environment only.")
 ]
 Depends = Annotated[
     list[Dependency] | None,

@@ -1,41 +1,33 @@
-"""Deployments: what runs where."""
+"""Deployments: what is to run where."""
 
+import sys
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from contracts.client import pages
-from contracts.deployments import (
-    DeploymentListRequest,
-    DeploymentStatus,
-    DeployRequest,
-    HistoryRequest,
-    RetireRequest,
-    RollbackRequest,
-)
+from contracts.deployments import Deployment, DeployRequest, RetireRequest, RollbackRequest
 from contracts.environments import EnvironmentName
 from contracts.problems import ProblemError
 from worker.entrypoints.commands import views
 from worker.entrypoints.commands.arguments import (
-    All,
     By,
     Config,
-    CursorOption,
     DeploymentId,
     Entity,
     Key,
-    PageSize,
     Parameters,
     Reason,
     entity_or_id,
     example,
     login_name,
 )
-from worker.entrypoints.commands.paging import show_pages
-from worker.entrypoints.commands.session import Session, asks
+from worker.entrypoints.commands.output import printable
+from worker.entrypoints.commands.session import REFUSED, Session, asks
 
 app = typer.Typer()
+
+_WAIT = 30.0
 
 Environment = Annotated[EnvironmentName, typer.Argument(help="Where.", metavar="ENVIRONMENT")]
 Override = Annotated[
@@ -52,7 +44,10 @@ OverrideQuarantine = Annotated[
 
 
 @app.command(
-    epilog=example("library deploy shop staging --merge --config '{\"replicas\": 3}' --reason 'Sale'")
+    epilog=example(
+        "library deploy shop staging --merge --config '{\"replicas\": 3}' --reason 'Sale'",
+        "library deploy shop production --wait --timeout 300",
+    )
 )
 @asks
 async def deploy(
@@ -65,7 +60,11 @@ async def deploy(
     merge: Override = False,
     reason: Annotated[str | None, typer.Option("--reason", help="Why.", metavar="TEXT")] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait, up to --timeout, until it is decided where that takes time.")
+        bool,
+        typer.Option(
+            "--wait",
+            help=f"Wait until it is active or has failed; --timeout is {_WAIT:g} by default then.",
+        ),
     ] = False,
     expected_version: ExpectedVersion = None,
     supersede_pending: Annotated[
@@ -75,7 +74,11 @@ async def deploy(
     by: By = None,
     key: Key = None,
 ) -> None:
-    """Put an entity, as it is now, into an environment."""
+    """Put an entity, as it is now, into an environment.
+
+    Where an agent is to confirm it, it is "deploying" at first. With --wait, exit status 1 says also that it
+    failed, with the reason on standard error; one that is not decided in time is 0, and a note says so.
+    """
     request = DeployRequest(
         entity_id=await session.entity_id(entity),
         environment=environment,
@@ -89,8 +92,23 @@ async def deploy(
         supersede_pending=supersede_pending,
         override_quarantine=override_quarantine,
     )
-    deployment = await session.client.deploy(request, idempotency_key=key)
+    deployment = await session.client.deploy(
+        request, idempotency_key=key, timeout=session.seconds(_WAIT) if wait else None
+    )
     session.show(deployment, views.deployment(deployment))
+    if wait:
+        _say_outcome(deployment)
+
+
+def _say_outcome(deployment: Deployment) -> None:
+    """Beside what was shown, in one line; ends with status 1 what was accepted and failed."""
+    if deployment.status == "failed":
+        sys.stderr.write(printable(f"failed: {deployment.error_logs or 'no reason is given'}") + "\n")
+        raise typer.Exit(REFUSED)
+    if deployment.status in ("deploying", "pending"):
+        sys.stderr.write(
+            f"not decided yet: it is {deployment.status}; library get {deployment.deployment_id} shows it\n"
+        )
 
 
 def _says_which(context: typer.Context, environment: str | None) -> str | None:
@@ -181,58 +199,6 @@ async def validate(
         expected_version=expected_version,
     )
     session.show(plan, views.plan(plan))
-
-
-@app.command(epilog=example("library get 0197f3a2-7c1e-7b54-9d0a-3f6a1f0c2b41 --json"))
-@asks
-async def get(session: Session, deployment_id: DeploymentId) -> None:
-    """Show a deployment."""
-    deployment = await session.client.get(deployment_id=deployment_id)
-    session.show(deployment, views.deployment(deployment))
-
-
-@app.command("list", epilog=example("library list --environment production --status active"))
-@asks
-async def list_(
-    session: Session,
-    *,
-    entity: Annotated[
-        str | None, typer.Option("--entity", help="Of this entity, by id or name.", metavar="ENTITY")
-    ] = None,
-    environment: Annotated[
-        EnvironmentName | None, typer.Option("--environment", help="In this environment only.")
-    ] = None,
-    status: Annotated[DeploymentStatus | None, typer.Option("--status", help="In this status only.")] = None,
-    page_size: PageSize = 20,
-    cursor: CursorOption = None,
-    all_pages: All = False,
-) -> None:
-    """List deployments, newest first."""
-    request = DeploymentListRequest(
-        entity_id=None if entity is None else await session.entity_id(entity),
-        environment=environment,
-        status=status,
-        page_size=page_size,
-        cursor=cursor,
-    )
-    found = pages(session.client.list, request)
-    await show_pages(session, found, "deployments", views.deployments, all_pages=all_pages)
-
-
-@app.command(epilog=example("library history 0197f3a2-7c1e-7b54-9d0a-3f6a1f0c2b41"))
-@asks
-async def history(
-    session: Session,
-    deployment_id: DeploymentId,
-    *,
-    page_size: PageSize = 100,
-    cursor: CursorOption = None,
-    all_pages: All = False,
-) -> None:
-    """Show what happened to a deployment, oldest first."""
-    request = HistoryRequest(deployment_id=deployment_id, page_size=page_size, cursor=cursor)
-    found = pages(session.client.history, request)
-    await show_pages(session, found, "events", views.events, all_pages=all_pages)
 
 
 @app.command(

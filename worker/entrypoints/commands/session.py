@@ -70,6 +70,7 @@ class Session:
 
     client: LibraryClient
     json: bool
+    timeout: float | None = None
 
     def show(self, reply: BaseModel, view: Table | Record) -> None:
         """Write a reply, or the view of it that people read."""
@@ -83,6 +84,10 @@ class Session:
         """Say something beside the result."""
         if not self.json:
             sys.stderr.write(f"{text}\n")
+
+    def seconds(self, otherwise: float) -> float:
+        """How long a request may take that by its nature takes ``otherwise`` seconds: --timeout, if given."""
+        return otherwise if self.timeout is None else self.timeout
 
     async def entity_id(self, entity: str) -> UUID:
         """The id of ENTITY. Raises ``ProblemError`` with ``entity_not_found`` for a name nobody has."""
@@ -118,7 +123,7 @@ def asks(command: Callable[Concatenate[Session, P], Awaitable[None]]) -> Callabl
 async def _run(command: Callable[..., Awaitable[None]], common: Common, arguments: dict[str, Any]) -> int:
     try:
         async with await _connected(common) as client:
-            await command(Session(client, common.json), **arguments)
+            await command(Session(client, common.json, common.timeout), **arguments)
     except NoAnswerError as problem:
         _say(problem, "no answer", common)
         return NO_ANSWER

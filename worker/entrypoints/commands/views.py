@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from contracts.convergence import Consumer
 from contracts.deployments import Deployment, DeploymentPlan
 from contracts.entities import Entity
 from contracts.environments import Environment
-from contracts.events import CloudEvent
+from contracts.events import CloudEvent, EventData
+from contracts.quarantine import Quarantined
 from contracts.status import Status
 from contracts.values import compact
 from worker.entrypoints.commands.output import Record, Table, moment, printable
@@ -65,7 +67,6 @@ def entities(shown: Sequence[Entity]) -> Table:
 
 def deployment(shown: Deployment) -> Record:
     """A deployment, whole."""
-    health = f"{len(shown.health_checks)} reports, the last {moment(shown.last_health_check)}"
     return Record(
         (
             ("deployment", str(shown.deployment_id)),
@@ -79,13 +80,24 @@ def deployment(shown: Deployment) -> Record:
             ("confirm by", moment(shown.confirm_by)),
             ("rolled back", _act(shown.rolled_back_by, moment(shown.rolled_back_at))),
             ("because", shown.rollback_reason or ""),
-            ("health", health if shown.health_checks else ""),
+            ("health", _health(shown)),
             ("errors", shown.error_logs or ""),
             ("warnings", "; ".join(shown.warnings)),
             ("config", _document(shown.config_snapshot)),
             ("parameters", _document(shown.parameters_snapshot)),
         )
     )
+
+
+def _health(shown: Deployment) -> str:
+    """The latest report, and how many there are."""
+    if not shown.health_checks:
+        return ""
+    latest, count = shown.health_checks[-1], len(shown.health_checks)
+    reported = _act(latest.get("reported_by"), moment(shown.last_health_check))
+    details = _document(latest.get("details"))
+    of_how_many = f"the latest of {count} reports" if count > 1 else "the only report"
+    return " ".join(part for part in (f"{latest.get('status')} {reported},", of_how_many, details) if part)
 
 
 def deployments(shown: Sequence[Deployment]) -> Table:
@@ -127,19 +139,81 @@ def plan(shown: DeploymentPlan) -> Record:
     )
 
 
+def quarantine(shown: Quarantined) -> Record:
+    """A quarantine, whole."""
+    return Record(
+        (
+            ("quarantine", str(shown.quarantine_id)),
+            ("entity", f"{shown.entity_id} {shown.version}"),
+            ("environment", shown.environment),
+            ("snapshot", shown.snapshot_digest),
+            ("deployment", str(shown.deployment_id)),
+            ("since", moment(shown.since)),
+            ("reason", shown.reason),
+            ("lifted", _act(shown.lifted_by, moment(shown.lifted_at)) if shown.lifted_at else ""),
+            ("because", shown.lift_reason or ""),
+        )
+    )
+
+
+def quarantines(shown: Sequence[Quarantined]) -> Table:
+    """Quarantines, a row each."""
+    return Table(
+        ("QUARANTINE", "ENTITY", "VERSION", "ENVIRONMENT", "SINCE", "LIFTED", "REASON"),
+        [
+            (
+                str(each.quarantine_id),
+                str(each.entity_id),
+                each.version,
+                each.environment,
+                moment(each.since),
+                moment(each.lifted_at),
+                each.reason,
+            )
+            for each in shown
+        ],
+    )
+
+
+def consumers(shown: Sequence[Consumer]) -> Table:
+    """Agents beside what is active, a row each."""
+    return Table(
+        ("ENTITY", "AGENT", "BEHIND SINCE", "APPLIED", "ACTIVE", "RUNS"),
+        [
+            (
+                str(each.entity_id),
+                each.agent,
+                moment(each.behind_since),
+                each.applied_sequence or "-",
+                each.active_sequence or "-",
+                str(each.deployment_id or "nothing"),
+            )
+            for each in shown
+        ],
+    )
+
+
 def environments(shown: Sequence[Environment]) -> Table:
     """Environments and their settings, a row each."""
     return Table(
-        ("ENVIRONMENT", "ACTIVATION", "CONFIRM", "AUTO ROLLBACK", "UNHEALTHY AFTER", "CONCURRENCY", "STATUS"),
+        (
+            "ENVIRONMENT",
+            "ACTIVATION",
+            "CONFIRM WITHIN",
+            "CONCURRENCY",
+            "AUTO ROLLBACK",
+            "UNHEALTHY AFTER",
+            "REQUIRED STATUS",
+        ),
         [
             (
                 each.environment,
                 each.activation,
                 f"{each.confirm_timeout_s} s",
-                "yes" if each.auto_rollback else "no",
-                str(each.unhealthy_after),
                 each.concurrency,
-                ",".join(each.require_status),
+                "yes" if each.auto_rollback else "no",
+                f"{each.unhealthy_after} in a row",
+                ",".join(each.require_status) or "none fits",
             )
             for each in shown
         ],
@@ -160,14 +234,14 @@ def status(shown: Status) -> Table:
 
 def event(shown: CloudEvent) -> str:
     """An event on a line."""
-    at, name, entity_version, environment, actor, reason = _event(shown)
+    at, name, entity_version, environment, actor, note = _event(shown)
     words = (
         at,
         name,
         entity_version,
         environment,
         actor and f"by {actor}",
-        reason and f"({reason})",
+        note and f"({note})",
         shown.subject,
     )
     return printable("  ".join(word for word in words if word))
@@ -176,19 +250,42 @@ def event(shown: CloudEvent) -> str:
 def events(shown: Sequence[CloudEvent]) -> Table:
     """A history, a row each."""
     return Table(
-        ("SEQUENCE", "TIME", "EVENT", "ENTITY", "ENVIRONMENT", "BY", "REASON"),
+        ("SEQUENCE", "TIME", "EVENT", "ENTITY", "ENVIRONMENT", "BY", "NOTE"),
         [(each.sequence or "", *_event(each)) for each in shown],
     )
 
 
 def _event(shown: CloudEvent) -> tuple[str, str, str, str, str, str]:
-    """When, what (``completed`` of ``library.deployment.completed.v1``), to whom, where, by whom and why."""
-    about = shown.data.deployment
+    """When, what (``completed`` of ``library.deployment.completed.v1``), to whom, where, by whom, a note."""
+    about, name = shown.data.deployment, shown.type.removesuffix(".v1").rpartition(".")[2]
     return (
         moment(shown.time),
-        shown.type.removesuffix(".v1").rpartition(".")[2],
+        name,
         f"{about.entity_name} {about.version}" if about else "",
         about.environment if about else "",
         shown.data.actor or "",
-        shown.data.reason or "",
+        _note(name, shown.data),
     )
+
+
+def _note(name: str, data: EventData) -> str:
+    """What is particular to an event; of most, why it happened."""
+    about = data.deployment
+    match name:
+        case "health":
+            return _reported(data)
+        case "started" if isinstance(about, Deployment) and about.confirm_by is not None:
+            return "; ".join(part for part in (f"confirm by {moment(about.confirm_by)}", data.reason) if part)
+        case "failed" if isinstance(about, Deployment):
+            return data.reason or about.error_logs or ""
+        case "rejected" if data.problem is not None:
+            return str(data.problem.get("detail", ""))
+        case _:
+            return data.reason or ""
+
+
+def _reported(data: EventData) -> str:
+    """The status that was reported, what it led to, and what else was said."""
+    report = data.report or {}
+    said = f"{report.get('status')}, action: {data.action or 'none'}"
+    return " ".join(part for part in (said, _document(report.get("details"))) if part)

@@ -14,6 +14,9 @@ IF_MATCH = "If-Match"
 LONGEST_WAIT = 60.0
 """Seconds: however far away a caller's deadline is, a connection is not held longer."""
 
+OUTCOME_WAIT = 30.2
+"""Seconds to the deadline of a request that waits for its outcome: it is answered 0.2 s before that."""
+
 MARGIN = 0.5
 """Seconds past the deadline in which a worker's own word on it is still awaited."""
 

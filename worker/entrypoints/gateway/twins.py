@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request, Response
 from nats.aio.msg import Msg
+from pydantic_core import from_json
 
 from contracts.endpoints import ENDPOINTS, Endpoint, Route
 from contracts.entities import Entity
@@ -19,6 +20,9 @@ from worker.entrypoints.gateway.origin import require_own_pages
 
 _SAFE = ("GET", "HEAD")
 
+_WAIT = "wait"
+_WAIT_IN_JSON = b'"wait"'
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -30,6 +34,7 @@ class Twin:
     status: int
     takes_body: bool
     takes_revision: bool
+    may_wait: bool
     gives_entity: bool
     kinds: Mapping[str, Kind]
 
@@ -41,9 +46,16 @@ class Twin:
             status=route.status,
             takes_body=route.takes_body,
             takes_revision=route.takes_body and REVISION in endpoint.request.model_fields,
+            may_wait=route.takes_body and endpoint.writes and _WAIT in endpoint.request.model_fields,
             gives_entity=endpoint.reply is Entity,
             kinds=message_bodies.kinds(endpoint.request),
         )
+
+    def patience(self, body: bytes, ordinary: float) -> float:
+        """Seconds a request has whose caller names no deadline: more if it waits for its outcome."""
+        if self.may_wait and _WAIT_IN_JSON in body and _asks_to_wait(body):
+            return max(ordinary, request_headers.OUTCOME_WAIT)
+        return ordinary
 
 
 def routes() -> Iterator[tuple[str, dict[str, Twin]]]:
@@ -73,7 +85,7 @@ def handler(twins: Mapping[str, Twin], connection: NatsConnection, request_timeo
         message = _message(twin, request, body, read.if_match, faults)
         if faults:
             raise ProblemError.invalid(*faults)
-        within = request_headers.seconds_to_wait(read.forwarded, request_timeout)
+        within = request_headers.seconds_to_wait(read.forwarded, twin.patience(body, request_timeout))
         return responses.reply(
             await _ask(connection, twin.subject, message, read.forwarded, within),
             twin.status,
@@ -81,6 +93,14 @@ def handler(twins: Mapping[str, Twin], connection: NatsConnection, request_timeo
         )
 
     return handle
+
+
+def _asks_to_wait(body: bytes) -> bool:
+    try:
+        given = from_json(body)
+    except ValueError:
+        return False
+    return isinstance(given, dict) and given.get(_WAIT) is True
 
 
 async def _read(request: Request, request_timeout: float) -> bytes:
