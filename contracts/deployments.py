@@ -1,5 +1,6 @@
 """Deployments: what runs where, what replaced it, and why."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -27,7 +28,8 @@ from contracts.values import (
 DeploymentStatus = Literal["pending", "deploying", "active", "inactive", "rolled_back", "failed"]
 OverrideStrategy = Literal["replace", "merge"]
 ReportedHealth = Literal["healthy", "degraded", "unhealthy"]
-AgentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+AGENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+AgentName = Annotated[str, StringConstraints(pattern=rf"^{AGENT_NAME.pattern}$")]
 KEPT_REPORTS = 50
 """So many health reports stand in a deployment's record; all of them are in its history."""
 MAX_WAITING = 100

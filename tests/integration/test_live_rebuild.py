@@ -39,8 +39,8 @@ async def calls(product):
 @pytest.fixture
 async def state(product, calls):
     """The two sides of the live state, as the command has them."""
-    async with live_state(settings_of(product), calls.connection) as both:
-        yield both
+    async with live_state(settings_of(product), calls.connection) as (active, _):
+        yield active
 
 
 async def shown(calls, deployment):

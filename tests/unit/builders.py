@@ -14,8 +14,21 @@ from contracts.parsing import parse
 from contracts.values import compact
 from worker.domain.changes import Decision, Moment
 from worker.domain.command import Command
-from worker.domain.facts import EMPTY, NO_CHECKS, Dependency, Deployment, Document, Entity, Environment, Facts
+from worker.domain.facts import (
+    EMPTY,
+    NO_CHECKS,
+    Dependency,
+    Deployment,
+    Document,
+    Entity,
+    Environment,
+    Facts,
+    Quarantine,
+    Record,
+)
+from worker.domain.snapshot import digest
 from worker.operations import OPERATIONS
+from worker.operations.expiry import Expiry
 
 LONG_AGO = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -107,6 +120,53 @@ def a_former(entity: Entity, **fields: Any) -> Deployment:
     return a_deployment(entity, **{"status": "inactive", "deactivated_at": LONG_AGO + SECOND, **fields})
 
 
+def a_deploying(entity: Entity, **fields: Any) -> Deployment:
+    """A deployment that an agent has 10 seconds left to confirm."""
+    ordinary = {
+        "status": "deploying",
+        "deployed_at": NOW - 20 * SECOND,
+        "deployed_by": "erin",
+        "deployment_duration_ms": None,
+        "validation_results": Document.of(_PRE),
+        "confirm_by": NOW + 10 * SECOND,
+        "activated_at": None,
+    }
+    return a_deployment(entity, **{**ordinary, **fields})
+
+
+def a_pending(entity: Entity, **fields: Any) -> Deployment:
+    """A deployment in line behind one that is deploying."""
+    ordinary = {
+        "status": "pending",
+        "deployed_at": NOW - 5 * SECOND,
+        "deployed_by": "fred",
+        "confirm_by": None,
+    }
+    return a_deploying(entity, **{**ordinary, **fields})
+
+
+_PRE = {
+    "passed": True,
+    "pre": {"passed": True, "checks": {"as_of": "arrival"}, "errors": [], "warnings": []},
+    "post": None,
+}
+
+
+def a_quarantine(of: Deployment, **fields: Any) -> Quarantine:
+    """The quarantine of a deployment that went back for its health."""
+    ordinary = Quarantine(
+        quarantine_id=an_id(),
+        entity_id=of.entity_id,
+        environment=of.environment,
+        version=of.version,
+        snapshot_digest=digest(of.config_snapshot, of.parameters_snapshot),
+        deployment_id=of.deployment_id,
+        since=LONG_AGO,
+        reason="Unhealthy: 3 reports in a row.",
+    )
+    return ordinary._replace(**fields)
+
+
 def deployed(entity: Entity, **fields: Any) -> Entity:
     """The entity as a deploy leaves it."""
     activation = {
@@ -132,12 +192,20 @@ def an_environment(environment: str = "staging", **settings: Any) -> Environment
     return ordinary._replace(**settings)
 
 
+def confirmed(environment: str = "staging", **settings: Any) -> Environment:
+    """An environment where an agent has 60 seconds to confirm."""
+    return an_environment(environment, **{"activation": "confirmed", "confirm_timeout_s": 60, **settings})
+
+
 def facts_of(
-    *records: Entity | Deployment | Environment,
+    *records: Record,
     fallbacks: Iterable[tuple[Deployment, Deployment]] = (),
     now: datetime = NOW,
 ) -> Facts:
-    """Facts that hold these records beside all environments; ``fallbacks`` pairs current and target."""
+    """Facts that hold these records beside all environments; ``fallbacks`` pairs current and target.
+
+    What waits in a place is in line as the records come.
+    """
     facts = Facts(now=now, environments={name: an_environment(name) for name in ENVIRONMENTS})
     facts.absorb(records)
     facts.fallbacks = {current.deployment_id: target.deployment_id for current, target in fallbacks}
@@ -181,6 +249,37 @@ def a_retirement(
     return a_command(subjects.DEPLOY_RETIRE, envelope, **{**ordinary, **body})
 
 
+def a_confirmation(
+    deployment: Deployment, envelope: dict[str, Any] | None = None, /, **body: Any
+) -> Command[Any]:
+    """Agent seven says that the deployment runs."""
+    ordinary = {"deployment_id": deployment.deployment_id, "agent": "agent-7", "outcome": "active"}
+    return a_command(subjects.DEPLOY_CONFIRM, envelope, **{**ordinary, **body})
+
+
+def a_report(deployment: Deployment, envelope: dict[str, Any] | None = None, /, **body: Any) -> Command[Any]:
+    """A probe says that the deployment is unhealthy."""
+    ordinary = {"deployment_id": deployment.deployment_id, "reported_by": "probe", "status": "unhealthy"}
+    return a_command(subjects.DEPLOY_HEALTH, envelope, **{**ordinary, **body})
+
+
+def an_expiry(deployment: Deployment) -> Command[Any]:
+    """The worker's timer says that the deployment's time is over."""
+    request = Expiry(deployment_id=UUID(deployment.deployment_id))
+    return Command(operation=subjects.EXPIRY, request=request, request_id=str(uuid4()), taken_at=0.0)
+
+
+def a_lift(quarantine: Quarantine, envelope: dict[str, Any] | None = None, /, **body: Any) -> Command[Any]:
+    """Lena lifts the quarantine."""
+    ordinary = {"quarantine_id": quarantine.quarantine_id, "lifted_by": "lena", "reason": "fixed"}
+    return a_command(subjects.QUARANTINE_LIFT, envelope, **{**ordinary, **body})
+
+
+def a_setting(environment: str = "staging", **body: Any) -> Command[Any]:
+    """Somebody changes an environment."""
+    return a_command(subjects.ENVIRONMENT_SET, environment=environment, **body)
+
+
 def an_update(entity: Entity, envelope: dict[str, Any] | None = None, /, **body: Any) -> Command[Any]:
     """Somebody changes the entity."""
     return a_command(subjects.ENTITY_UPDATE, envelope, **{"entity_id": entity.entity_id, **body})
@@ -191,19 +290,31 @@ def decided(command: Command[Any], facts: Facts, moment: Moment | None = None) -
     return OPERATIONS[command.operation].decide(command, facts, moment or a_moment())
 
 
-def record_of(decision: Decision, record: Entity | Deployment | Environment) -> Any:
+def record_of(decision: Decision, record: Record) -> Any:
     """The same thing's record as the decision leaves it."""
     found = [each for each in decision.records if _identity(each) == _identity(record)]
     assert len(found) == 1, f"{len(found)} of {len(decision.records)} records are of it"
     return found[0]
 
 
-def _identity(record: Entity | Deployment | Environment) -> tuple[type, Any]:
+def left_by(decision: Decision, record: Record) -> Any:
+    """The same thing's record as the last step of several leaves it."""
+    return [each for each in decision.records if _identity(each) == _identity(record)][-1]
+
+
+def told(decision: Decision) -> list[tuple[str, Id, str | None]]:
+    """The events of deployments: what happened to which, and who did it."""
+    return [(event.name, event.about.deployment_id, event.actor) for event in decision.events]
+
+
+def _identity(record: Record) -> tuple[type, Any]:
     match record:
         case Deployment():
             return Deployment, record.deployment_id
         case Entity():
             return Entity, record.entity_id
+        case Quarantine():
+            return Quarantine, record.quarantine_id
     return Environment, record.environment
 
 

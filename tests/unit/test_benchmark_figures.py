@@ -29,7 +29,8 @@ def found() -> report.Report:
         "seed": measured("the seed's <service>", [100.0, 100.0, 100.0], 8.0),
         "postgresql": measured("PostgreSQL alone", [6000.0, 5000.0, 4000.0], 1.0),
     }
-    return report.Report("2026-01-01 00:00 UTC", machine, 3, 5.0, 2000, contestants)
+    swaps = {"confirmed": [figures(9.0, p50) for p50 in (7.0, 5.0, 6.0)]}
+    return report.Report("2026-01-01 00:00 UTC", machine, 3, 5.0, 2000, contestants, swaps)
 
 
 def test_a_percentile_is_its_nearest_rank():
@@ -117,7 +118,7 @@ def test_without_peers_there_are_no_ratios(found: report.Report):
 
 
 def test_the_page_is_filled_between_its_marks_and_filled_again_the_same(found: report.Report):
-    names = ("ratios", "rates", "latencies", "processors", "machine")
+    names = ("ratios", "rates", "latencies", "processors", "swaps", "machine")
     marks = [f"<!-- {name}: written by make bench -->\nold\n<!-- end of {name} -->" for name in names]
     once = page.filled("before\n" + "\n".join(marks) + "\nafter\n", found)
     assert once == page.filled(once, found)
@@ -125,6 +126,7 @@ def test_the_page_is_filled_between_its_marks_and_filled_again_the_same(found: r
     assert once.endswith("\nafter\n")
     assert "old" not in once
     assert "| **20.0** | 10.0 to 30.0 | at least 15 | 25 |" in once
+    assert "| confirmed | 6.00 | 12.0 |" in once
 
 
 def test_a_missing_mark_is_an_error(found: report.Report):

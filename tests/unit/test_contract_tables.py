@@ -40,7 +40,7 @@ STATUS_OF_CODE = {
     "method_not_allowed": 405,
 }
 
-# Subject, request, reply and an HTTP twin; a dash where no release has the bodies yet.
+# Subject, request, reply and an HTTP twin.
 WIRE = """
 library.deploy.request       DeployRequest         Deployment      POST /api/v1/deployments 201
 library.deploy.rollback      RollbackRequest       Deployment      POST /api/v1/deployments/{id}/rollback 200
@@ -48,8 +48,8 @@ library.deploy.validate      DeployRequest         DeploymentPlan  POST /api/v1/
 library.deploy.get           DeploymentGet         Deployment      GET /api/v1/deployments/{id} 200
 library.deploy.list          DeploymentListRequest DeploymentList  GET /api/v1/deployments 200
 library.deploy.history       HistoryRequest        EventList       GET /api/v1/deployments/{id}/events 200
-library.deploy.confirm       - - POST /api/v1/deployments/{id}/confirm 200
-library.deploy.health        - - POST /api/v1/deployments/{id}/health 200
+library.deploy.confirm       ConfirmRequest        Deployment      POST /api/v1/deployments/{id}/confirm 200
+library.deploy.health        HealthReport          Deployment      POST /api/v1/deployments/{id}/health 200
 library.deploy.retire        RetireRequest         Deployment      POST /api/v1/deployments/{id}/retire 200
 library.environment.list     Empty                 EnvironmentList GET /api/v1/environments 200
 library.environment.set      EnvironmentSet        Environment     PUT /api/v1/environments/{environment} 200
@@ -61,14 +61,14 @@ library.entity.delete        EntityDelete          Entity          DELETE /api/v
 library.entity.deployments   EntityDeploymentsRequest DeploymentList GET /api/v1/entities/{id}/deployments 200
 library.entity.deployments   EntityDeploymentsRequest DeploymentList \
 GET /api/v1/deployments/entity/{id}/deployments 200
-library.deploy.as_of         - - GET /api/v1/deployments/as-of 200
-library.deploy.convergence   - - GET /api/v1/environments/{environment}/convergence 200
-library.quarantine.list      - - GET /api/v1/quarantine 200
-library.quarantine.lift      - - POST /api/v1/quarantine/{id}/lift 200
+library.deploy.as_of         AsOfRequest           DeploymentList  GET /api/v1/deployments/as-of 200
+library.deploy.convergence   ConvergenceRequest    Convergence \
+                             GET /api/v1/environments/{environment}/convergence 200
+library.quarantine.list      QuarantineListRequest QuarantineList  GET /api/v1/quarantine 200
+library.quarantine.lift      QuarantineLift        Quarantined     POST /api/v1/quarantine/{id}/lift 200
 library.status.get           Empty                 Status          GET /health/detailed 200
 """
 ROWS = {tuple(line.split()) for line in WIRE.strip().splitlines()}
-OF_LATER_RELEASES = {subject for subject, request, *_ in ROWS if request == "-"}
 CHANGES_SOMETHING = {
     "library.deploy.request",
     "library.deploy.rollback",
@@ -147,7 +147,7 @@ def test_busy_and_unavailable_say_when_to_come_back_in_whole_seconds():
 
 
 def test_every_endpoint_offered_stands_in_the_wires_table_as_it_is_offered():
-    assert sorted(offered()) == sorted(row for row in ROWS if row[0] not in OF_LATER_RELEASES)
+    assert sorted(offered()) == sorted(ROWS)
 
 
 def test_every_subject_of_the_wire_is_written_out_among_the_subjects():
@@ -157,7 +157,14 @@ def test_every_subject_of_the_wire_is_written_out_among_the_subjects():
 
 def test_an_endpoint_writes_where_a_rule_decides_and_nowhere_else():
     writing = {endpoint.subject for endpoint in ENDPOINTS if endpoint.writes}
-    assert writing == OPERATIONS.keys() == CHANGES_SOMETHING - OF_LATER_RELEASES
+    assert writing == OPERATIONS.keys() - {subjects.EXPIRY} == CHANGES_SOMETHING
+
+
+def test_an_expiry_is_decided_by_a_rule_and_can_be_asked_by_nobody():
+    assert subjects.EXPIRY in OPERATIONS
+    assert subjects.EXPIRY not in BY_SUBJECT
+    assert subjects.EXPIRY not in {subject for subject, *_ in ROWS}
+    assert not subjects.EXPIRY.startswith(("library.deploy.", "library.commands."))
 
 
 def test_what_reads_by_http_is_a_get_and_what_writes_is_none():
@@ -195,6 +202,12 @@ def test_an_endpoint_is_found_by_its_subject_and_named_for_discovery_as_adr_32_a
         ("library.deploy.validate", "entity_not_found"),
         ("library.deploy.get", "deployment_not_found"),
         ("library.deploy.history", "deployment_not_found"),
+        ("library.deploy.confirm", "deployment_not_found deployment_not_active"),
+        ("library.deploy.health", "deployment_not_found"),
+        ("library.deploy.as_of", ""),
+        ("library.deploy.convergence", ""),
+        ("library.quarantine.list", ""),
+        ("library.quarantine.lift", "not_found"),
         ("library.deploy.retire", "deployment_not_found deployment_not_active dependency_in_use"),
         ("library.entity.create", "entity_name_taken"),
         ("library.entity.get", "entity_not_found"),
@@ -268,3 +281,8 @@ def test_a_live_key_names_environment_and_entity():
     key = subjects.bucket_subject(subjects.ACTIVE_BUCKET, subjects.active_key("staging", ENTITY))
     assert key == f"$KV.library-active.staging.{ENTITY}"
     assert subjects.bucket_stream(subjects.ACTIVE_BUCKET) == "KV_library-active"
+
+
+def test_what_is_deploying_and_what_agents_run_have_buckets_of_their_own():
+    assert (subjects.PENDING_BUCKET, subjects.APPLIED_BUCKET) == ("library-pending", "library-applied")
+    assert subjects.applied_key("staging", ENTITY, "agent-7") == f"staging.{ENTITY}.agent-7"

@@ -5,9 +5,11 @@ from contracts.environments import ENVIRONMENTS
 from tests.unit.builders import (
     NOW,
     a_command,
+    a_deploying,
     a_deployment,
     a_former,
     a_moment,
+    a_pending,
     an_entity,
     an_update,
     changed_fields,
@@ -17,6 +19,7 @@ from tests.unit.builders import (
     facts_of,
     needing,
 )
+from tests.unit.records import Records
 from worker.domain.errors import Refusal
 from worker.domain.facts import EMPTY
 from worker.operations import OPERATIONS
@@ -235,6 +238,34 @@ def test_every_environment_where_it_is_in_use_is_named():
     assert refused(deletion(entity), facts_of(entity, *active)).extensions == {
         "environments": ["production", "testing"]
     }
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("status", ["pending", "deploying"])
+def test_what_is_undecided_anywhere_is_in_use(status, environment):
+    entity = an_entity()
+    waiting = a_deploying(entity, status=status, environment=environment)
+    problem = refused(deletion(entity), facts_of(entity, waiting))
+    assert (problem.code, problem.extensions) == ("entity_in_use", {"environments": [environment]})
+    assert environment in problem.detail
+
+
+def test_what_is_decided_everywhere_is_in_use_no_more():
+    entity = an_entity()
+    waiting = a_deploying(entity)
+    facts = facts_of(entity, waiting)
+    facts.absorb([waiting._replace(status="failed")])
+    assert decided(deletion(entity), facts).reply.deleted_at == NOW
+
+
+def test_a_deletion_asks_for_what_is_active_and_waits_in_all_environments():
+    entity = an_entity()
+    assert OPERATIONS[subjects.ENTITY_DELETE].needs(deletion(entity)).everywhere
+    for place in ENVIRONMENTS:
+        for there in (a_deployment, a_deploying, a_pending):
+            records = Records(entity, there(entity, environment=place))
+            (answer,) = records.answers(deletion(entity))
+            assert answer.code == "entity_in_use"
 
 
 @pytest.mark.parametrize("status", ["inactive", "rolled_back", "failed"])

@@ -5,11 +5,17 @@ from contracts import deployments, events, subjects
 from tests.unit.builders import (
     LONG_AGO,
     NOW,
+    SECOND,
     a_command,
+    a_confirmation,
+    a_deploying,
     a_deployment,
+    a_former,
+    a_report,
     an_entity,
     an_environment,
     an_id,
+    confirmed,
     decided,
     deployed,
     document,
@@ -115,3 +121,75 @@ def test_what_a_deploy_answers_is_what_its_event_holds():
     assert reply in row.body
     shown = deployments.Deployment.model_validate_json(reply)
     assert shown.validation_results.post.model_dump() == as_decided(entity.config).body()
+
+
+BIG = 10**29 + 7
+
+
+def written(command, facts):
+    """The reply to a command, and its events as JSON and as the contract reads them."""
+    ledger = Ledger(facts)
+    reply = json.loads(ledger.enter(command, decided(command, facts), NOW))
+    found = [json.loads(row.body) for row in ledger.events]
+    return reply, found, [events.CloudEvent.model_validate_json(row.body) for row in ledger.events]
+
+
+def unwell(**settings):
+    """An entity that is active in staging, what was before, and the facts; one report rolls it back."""
+    entity = deployed(an_entity())
+    former = a_former(entity, validation_results=RESULTS)
+    active = a_deployment(entity, deployed_at=LONG_AGO + 60 * SECOND, validation_results=RESULTS)
+    environment = an_environment(**{"auto_rollback": True, "unhealthy_after": 1, **settings})
+    return active, former, facts_of(entity, former, active, environment, fallbacks=[(active, former)])
+
+
+def test_a_health_event_holds_the_report_and_no_snapshots_and_the_reply_all_of_it():
+    active, _, facts = unwell(auto_rollback=False)
+    reply, (found,), (event,) = written(a_report(active, details={"n": BIG}), facts)
+    assert found["type"] == "library.deployment.health.v1"
+    assert (found["subject"], found["data"]["actor"]) == (active.deployment_id, "probe")
+    assert found["data"]["report"] == {
+        "reported_by": "probe",
+        "status": "unhealthy",
+        "details": {"n": BIG},
+        "reported_at": "2026-03-04T05:06:07.890123Z",
+    }
+    assert found["data"]["action"] == event.data.action == "none"
+    assert event.data.report["details"] == {"n": BIG}
+    left_out = {"config_snapshot", "parameters_snapshot", "health_checks"}
+    assert found["data"]["deployment"] == {name: reply[name] for name in reply if name not in left_out}
+    assert reply["health_checks"] == [found["data"]["report"]]
+    assert left_out <= reply.keys()
+    assert found["data"].keys() == {"actor", "reason", "deployment", "report", "action"}
+
+
+def test_the_events_of_a_rollback_for_health_hold_its_reports_and_whole_deployments():
+    active, former, facts = unwell()
+    reply, (health, gone, back), (_, shown, _) = written(a_report(active, details={"n": BIG}), facts)
+    assert health["data"]["action"] == "rollback"
+    assert gone["data"]["deployment"] == reply
+    assert gone["data"]["reports"] == back["data"]["reports"] == [health["data"]["report"]]
+    assert shown.data.reports[0]["details"] == {"n": BIG}
+    assert back["data"]["deployment"]["deployment_id"] == former.deployment_id
+    assert back["data"]["deployment"]["config_snapshot"] == former.config_snapshot.value
+    assert not {"report", "action"} & (gone["data"].keys() | back["data"].keys())
+    assert [each["sequence"] for each in (health, gone, back)] == ["2", "3", "4"]
+
+
+def test_the_event_of_an_outcome_holds_what_the_agent_told_beside_it():
+    for outcome, name in (("active", "completed"), ("failed", "failed")):
+        entity = an_entity()
+        waiting = a_deploying(entity, validation_results=RESULTS)
+        command = a_confirmation(waiting, outcome=outcome, details={"n": BIG})
+        reply, (found,), (event,) = written(command, facts_of(entity, waiting, confirmed()))
+        assert found["type"] == f"library.deployment.{name}.v1"
+        assert found["data"]["details"] == event.data.details == {"n": BIG}
+        assert found["data"]["deployment"] == reply
+        assert found["data"]["actor"] == "agent-7"
+
+
+def test_an_event_without_details_has_no_member_for_them():
+    entity = an_entity()
+    waiting = a_deploying(entity, validation_results=RESULTS)
+    _, (found,), _ = written(a_confirmation(waiting), facts_of(entity, waiting, confirmed()))
+    assert found["data"].keys() == {"actor", "reason", "deployment"}

@@ -1,7 +1,9 @@
 """Random lives of a few entities, one batch of commands after the other, against the model of them."""
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -10,38 +12,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from contracts import subjects
 from contracts.ids import Id
 from contracts.values import timestamp
-from tests.unit.builders import a_command
+from tests.unit.builders import a_command, a_confirmation, a_lift, a_report, a_setting, an_expiry
 from tests.unit.lifecycle_model import Model, ModelEntity
+from tests.unit.lifecycle_steps import (
+    LEAP,
+    MAYBE_STRANGE,
+    MOVES,
+    PLACES,
+    batches,
+    environments,
+    numbers,
+    places,
+    ticks,
+)
 from tests.unit.records import Records
-
-PLACES = ("staging", "production")
-STATUSES = ("draft", "registered", "validated", "archived")
-# From section 4 of the wire contract, as far as instant environments have them.
-MOVES = {
-    (None, "active"),
-    ("active", "inactive"),
-    ("active", "rolled_back"),
-    ("inactive", "active"),
-    ("rolled_back", "active"),
-}
-
-numbers = st.integers(0, 9)
-documents = st.none() | numbers.map(lambda number: {"n": number})
-people = st.sampled_from(["alice", "bob"])
-places = st.sampled_from(PLACES)
-KINDS = {
-    "deploy": st.tuples(numbers, places, documents, people),
-    "rollback_active": st.tuples(numbers, st.none() | numbers, people),
-    "rollback": st.tuples(numbers, st.none() | numbers, people),
-    "retire_active": st.tuples(numbers),
-    "retire": st.tuples(numbers),
-    "update": st.tuples(numbers, st.none() | st.sampled_from(STATUSES), documents),
-    "delete": st.tuples(numbers),
-}
-HOW_OFTEN = ["deploy"] * 6 + ["rollback_active"] * 5 + ["retire_active", "update"] * 2 + [*KINDS]
-steps = st.sampled_from(HOW_OFTEN).flatmap(lambda kind: st.tuples(st.just(kind), KINDS[kind]))
-MAYBE_STRANGE = 9
-"""The number by which also a deleted entity, or a target of elsewhere, is picked."""
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -59,8 +43,10 @@ class Lifecycle(RuleBasedStateMachine):
     def living(self):
         return [entity for entity in self.model.entities if not entity.deleted]
 
-    @initialize()
-    def register_the_first(self):
+    @initialize(settings=st.tuples(environments, environments))
+    def begin(self, settings):
+        for place, of_place in zip(PLACES, settings, strict=True):
+            self.set_environment(place, of_place)
         self.register()
 
     @precondition(lambda self: len(self.living) < 3)
@@ -75,9 +61,35 @@ class Lifecycle(RuleBasedStateMachine):
         entity_id = Id(json.loads(answer.body)["entity_id"])
         self.model.entities.append(ModelEntity(entity_id, "registered", config))
 
-    @rule(batch=st.lists(steps, min_size=2, max_size=8), passed=st.sampled_from([-1_000_000, 0, 1, 5_000]))
+    @rule(batch=batches, passed=ticks)
     def do(self, batch, passed):
         self.records.now += timedelta(microseconds=passed)  # a clock may stand still, or be set back
+        self.run(batch)
+
+    @rule(batch=batches, passed=ticks)
+    def do_at_once(self, batch, passed):
+        self.do(batch, passed)
+
+    @rule(before=batches, between=batches, after=batches)
+    def do_while_time_passes(self, before, between, after):
+        self.run(before)
+        self.records.now += timedelta(seconds=LEAP)
+        self.model.time_passes(LEAP)
+        self.run(between)  # the timers are late
+        self.run_the_timers()
+        self.run(after)
+
+    @rule(place=places, number=numbers, length=st.integers(2, 4), after=batches)
+    def let_a_line_go_at_once(self, place, number, length, after):
+        """Several become active by one word, and what was active last is what a rollback goes back to."""
+        settings = replace(self.model.environments[place], activation="confirmed", concurrency="queue")
+        self.set_environment(place, settings)
+        self.run([("deploy", (number, place, {"n": n}, "alice", (False, True))) for n in range(length)])
+        self.set_environment(place, replace(settings, activation="instant"))
+        self.run([("confirm_deploying", (0, "active", "agent-1"))])
+        self.run([("rollback_active", (0, None, "bob")), *after])
+
+    def run(self, batch):
         ready = [prepared for step in batch if (prepared := self.prepare(*step)) is not None]
         expected = []
         for _, told in ready:
@@ -92,26 +104,57 @@ class Lifecycle(RuleBasedStateMachine):
                 deployment.deployment_id = Id(shown["deployment_id"])
                 self.accepted_at[deployment.deployment_id] = shown["deployed_at"]
 
+    @rule(place=places, settings=environments)
+    def set_environment(self, place, settings):
+        (answer,) = self.records.answers(a_setting(place, **vars(settings)))
+        assert answer.code is None
+        self.model.environments[place] = settings
+
+    @rule(place=places)
+    def switch(self, place):
+        """What waits for an agent may find that none is asked any more, and the other way round."""
+        settings = self.model.environments[place]
+        activation = "instant" if settings.activation == "confirmed" else "confirmed"
+        self.set_environment(place, replace(settings, activation=activation))
+
+    @precondition(lambda self: self.model.quarantines)
+    @rule(number=numbers)
+    def lift(self, number):
+        picked = self.model.quarantines[number % len(self.model.quarantines)]
+        (answer,) = self.records.answers(a_lift(self.quarantine(picked)))
+        assert answer.code is None
+        self.model.lift(picked)
+
+    def quarantine(self, picked):
+        """The record of a quarantine of the model."""
+        turn = [each for each in self.model.quarantines if each.of is picked.of].index(picked)
+        of = picked.of.deployment_id
+        return [each for each in self.records.quarantines.values() if each.deployment_id == of][turn]
+
+    def run_the_timers(self):
+        due = self.records.due()
+        assert {each.deployment_id for each in due} == {
+            each.deployment_id for each in self.model.deployments if each.late and each.status == "deploying"
+        }
+        answers = self.records.answers_to_all(*map(an_expiry, due))
+        assert {json.loads(answer.body)["status"] for answer in answers} <= {"failed"}
+        for each in due:
+            self.model.expire(self.known(each.deployment_id))
+        assert self.records.due() == []
+
+    def known(self, deployment_id):
+        return next(each for each in self.model.deployments if each.deployment_id == deployment_id)
+
     def prepare(self, kind, picked):
         """The command and how the model is told of it; None where there is nothing yet to ask it of."""
-        match kind:
-            case "deploy":
-                return self.deploy(*picked)
-            case "update":
-                return self.update(*picked)
-            case "delete":
-                entity = self.entity(picked[0])
-                return (
-                    a_command(subjects.ENTITY_DELETE, entity_id=entity.entity_id, deleted_by="dora"),
-                    lambda: self.model.delete(entity),
-                )
-            case "rollback_active" | "retire_active":
-                current = self.deployment(picked[0], lambda each: each.status == "active")
-            case _:
-                current = self.deployment(picked[0])
-        if current is None:
-            return None
-        return self.rollback(current, *picked[1:]) if kind.startswith("rollback") else self.retire(current)
+        asked, _, status = kind.partition("_")
+        if asked in ("deploy", "update", "delete"):
+            return getattr(self, asked)(*picked)
+        current = self.deployment(picked[0], lambda each: status in ("", each.status))
+        return None if current is None else getattr(self, asked)(current, *picked[1:])
+
+    def record(self, deployment):
+        return self.records.deployments[deployment.deployment_id]
 
     def entity(self, number):
         some = self.model.entities if number == MAYBE_STRANGE else self.living or self.model.entities
@@ -122,7 +165,8 @@ class Lifecycle(RuleBasedStateMachine):
         known = [each for each in self.model.deployments if each.deployment_id is not None and like(each)]
         return known[-1 - number % len(known)] if known else None
 
-    def deploy(self, number, environment, override, by):
+    def deploy(self, number, environment, override, by, how):
+        pushes, insists = how
         entity = self.entity(number)
         command = a_command(
             subjects.DEPLOY_REQUEST,
@@ -130,8 +174,29 @@ class Lifecycle(RuleBasedStateMachine):
             environment=environment,
             deployed_by=by,
             config_override=override,
+            supersede_pending=pushes,
+            override_quarantine=insists,
+            reason="all the same",
         )
-        return command, lambda: self.model.deploy(entity, environment, override, by)
+        return command, lambda: self.model.deploy(
+            entity, environment, override, by, pushes=pushes, insists=insists
+        )
+
+    def confirm(self, current, outcome, agent):
+        command = a_confirmation(self.record(current), outcome=outcome, agent=agent)
+        return command, lambda: self.model.confirm(current, outcome, agent)
+
+    def expire(self, current):
+        return an_expiry(self.record(current)), lambda: self.model.expire(current)
+
+    def delete(self, number):
+        entity = self.entity(number)
+        command = a_command(subjects.ENTITY_DELETE, entity_id=entity.entity_id, deleted_by="dora")
+        return command, lambda: self.model.delete(entity)
+
+    def report(self, current, health, by):
+        command = a_report(self.record(current), status=health, reported_by=by)
+        return command, lambda: self.model.report(current, health, by)
 
     def rollback(self, current, number, by):
         place = (current.entity, current.environment)
@@ -173,6 +238,8 @@ class Lifecycle(RuleBasedStateMachine):
                 expected.rolled_back_by,
                 expected.rollback_reason,
             )
+            assert [each["status"] for each in found.health_checks.value] == expected.reports
+            assert (found.error_logs is not None) == expected.has_error
             assert timestamp(found.deployed_at) == self.accepted_at[found.deployment_id]
 
     @invariant()
@@ -197,12 +264,58 @@ class Lifecycle(RuleBasedStateMachine):
     def events_are_as_the_model_says_and_numbered_without_a_gap(self):
         for expected in self.model.entities:
             rows = [row for row in self.records.events if row.entity_id == expected.entity_id]
-            names = [row.type.split(".")[2] for row in rows]
             assert [row.sequence for row in rows] == [*range(1, len(rows) + 1)]
-            assert names == expected.events
+            found = [
+                (row.type.split(".")[2], row.subject, json.loads(row.body)["data"]["actor"]) for row in rows
+            ]
+            assert found == [
+                (name, deployment.deployment_id if deployment else expected.entity_id, by)
+                for name, deployment, by in expected.events
+            ]
+            names = [name for name, *_ in found]
             for name, following in zip(names, [*names[1:], None], strict=True):
                 assert name != "superseded" or following == "completed"
                 assert name != "rolled_back" or following == "reactivated"
+
+    @invariant()
+    def what_waits_waits_behind_one_that_is_deploying(self):
+        for entity in self.model.entities:
+            for environment in PLACES:
+                line = self.records.waiting(entity.entity_id, environment)
+                expected = self.model.line(entity, environment)
+                assert [each.deployment_id for each in line] == [each.deployment_id for each in expected]
+                assert [each.status for each in line] == (["deploying"] + ["pending"] * len(line))[
+                    : len(line)
+                ]
+
+    @invariant()
+    def quarantines_are_as_the_model_says(self):
+        assert len(self.records.quarantines) == len(self.model.quarantines)
+        for each in self.model.quarantines:
+            found = self.quarantine(each)
+            assert (found.environment, found.lifted_at is not None) == (each.of.environment, each.lifted)
+
+    @invariant()
+    def nothing_is_active_twice_at_any_time(self):
+        times = {}
+        for each in self.records.deployments.values():
+            spans = times.setdefault((each.entity_id, each.environment), [])
+            if each.activated_at:
+                spans.append((each.activated_at, self.ended(each)))
+            former = (span for span in self.records.former if span.deployment_id == each.deployment_id)
+            spans += [(start, end) for _, start, end in former]
+        for spans in times.values():
+            spans.sort()
+            for (_, end), (start, _) in pairwise(spans):
+                assert end <= start
+
+    def ended(self, deployment):
+        assert (deployment.status == "active") == (
+            deployment.deactivated_at is None or deployment.deactivated_at < deployment.activated_at
+        )
+        return (
+            datetime.max.replace(tzinfo=UTC) if deployment.status == "active" else deployment.deactivated_at
+        )
 
     @invariant()
     def a_status_moves_by_the_table(self):
@@ -210,7 +323,8 @@ class Lifecycle(RuleBasedStateMachine):
             data = json.loads(row.body)["data"]
             if shown := data.get("deployment"):
                 deployment_id, status = shown["deployment_id"], shown["status"]
-                assert (self.statuses.get(deployment_id), status) in MOVES
+                move = (self.statuses.get(deployment_id), status)
+                assert move in MOVES or (move[0] == move[1] and row.type.split(".")[2] == "health")
                 self.statuses[deployment_id] = status
         self.read = len(self.records.events)
         assert {Id(each): status for each, status in self.statuses.items()} == {
@@ -220,5 +334,5 @@ class Lifecycle(RuleBasedStateMachine):
 
 TestLifecycle = Lifecycle.TestCase
 TestLifecycle.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

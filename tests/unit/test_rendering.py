@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import deployments, entities, environments
+from contracts import deployments, entities, environments, quarantine
 from contracts.problems import Problem
 from contracts.values import timestamp
 from tests.unit.builders import (
     NOW,
     SECOND,
     a_deployment,
+    a_quarantine,
     an_entity,
     an_environment,
     an_id,
@@ -241,3 +242,25 @@ def test_a_problem_is_rendered_as_the_contracts_problem():
     shown = Problem.model_validate_json(body)
     assert (shown.code, shown.status, shown.request_id) == ("entity_in_use", 409, "request-1")
     assert json.loads(body)["environments"] == ["staging"]
+
+
+LIFTED = {"lifted_at": NOW, "lifted_by": "lena", "lift_reason": "fixed"}
+
+
+@pytest.mark.parametrize("fields", [{}, LIFTED], ids=["in force", "lifted"])
+def test_a_quarantine_is_rendered_as_the_contracts_with_the_same_values(fields):
+    record = a_quarantine(DEPLOYMENTS[0], **fields)
+    body = rendering.quarantine(record)
+    shown = quarantine.Quarantined.model_validate_json(body)
+    assert shown.model_dump() == plain(record)
+    assert members(body).keys() == quarantine.Quarantined.model_fields.keys()
+    assert rendering.record(record) == body
+
+
+@pytest.mark.parametrize("record", DEPLOYMENTS, ids=["full", "bare"])
+def test_a_health_event_shows_a_deployment_without_its_snapshots_and_reports(record):
+    whole = members(rendering.deployment(record))
+    left_out = {"config_snapshot", "parameters_snapshot", "health_checks"}
+    assert members(rendering.in_health_event(record)) == {
+        name: value for name, value in whole.items() if name not in left_out
+    }

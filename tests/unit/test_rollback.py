@@ -19,6 +19,7 @@ from tests.unit.builders import (
     needing,
     record_of,
 )
+from tests.unit.records import Records
 from worker.domain.errors import Refusal
 from worker.domain.facts import Document
 from worker.operations import rollback
@@ -278,3 +279,25 @@ def test_a_rollback_needs_the_fallback_only_where_no_target_is_named():
         assert needs.reads_history
         assert needs.entity_in(facts_of(current)) == entity.entity_id
         assert needs.entity_in(facts_of()) is None
+
+
+def test_a_rollback_by_a_person_names_no_reports_and_quarantines_nothing():
+    _, _, current, facts = situation()
+    decision = decided(a_rollback(current), facts)
+    assert [event.data for event in decision.events] == [{}, {}]
+    assert len(decision.records) == 3
+
+
+def test_a_rollback_needs_what_waits_where_the_deployment_is():
+    _, _, current, _ = situation()
+    assert rollback.needs(a_rollback(current)).neighbours
+
+
+def test_what_never_was_active_is_no_default_target_and_what_was_active_before_is_remembered():
+    entity, target, current, _ = situation()
+    never = a_former(entity, activated_at=None, deactivated_at=NOW, deployed_at=BACK_THEN)
+    records = Records(entity, target, current, never)
+    records.answers(a_rollback(current))
+    assert records.active(entity.entity_id, "staging").deployment_id == target.deployment_id
+    (former,) = records.former
+    assert former == (target.deployment_id, target.activated_at, target.deactivated_at)

@@ -75,3 +75,18 @@ def test_what_fails_without_having_been_active_gets_no_time_of_activity():
 
 def test_further_changes_go_with_the_transition():
     assert moved(in_state("active"), "rolled_back", NOW, rolled_back_by="bob").rolled_back_by == "bob"
+
+
+@pytest.mark.parametrize("start", ["pending", "deploying", "inactive", "rolled_back"])
+def test_becoming_active_starts_the_count_of_bad_reports_anew(start):
+    before = a_deployment(an_entity(), status=start, unhealthy_reports=7, came_back_for_health=True)
+    after = moved(before, "active", NOW)
+    assert (after.unhealthy_reports, after.came_back_for_health) == (0, False)
+    assert moved(before, "active", NOW, came_back_for_health=True).came_back_for_health
+
+
+@pytest.mark.parametrize("end", ["inactive", "rolled_back"])
+def test_ceasing_to_be_active_keeps_the_count_of_bad_reports(end):
+    before = a_deployment(an_entity(), unhealthy_reports=7, came_back_for_health=True)
+    after = moved(before, end, NOW)
+    assert (after.unhealthy_reports, after.came_back_for_health) == (7, True)

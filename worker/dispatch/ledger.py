@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from contracts import subjects
+from contracts.environments import EnvironmentName
 from contracts.ids import Id, id_of, uuid7
 from contracts.problems import ProblemError
 from worker import rendering
@@ -24,7 +25,7 @@ class Ledger:
     facts: Facts
     entities: dict[Id, Entity | None] = field(default_factory=dict)
     deployments: dict[Id, Deployment | None] = field(default_factory=dict)
-    environments: set[str] = field(default_factory=set)
+    environments: dict[EnvironmentName, Environment] = field(default_factory=dict)
     quarantines: dict[Id, Quarantine | None] = field(default_factory=dict)
     events: list[EventRow] = field(default_factory=list)
     announced: list[Announced] = field(default_factory=list)
@@ -44,7 +45,8 @@ class Ledger:
                     known = self.facts.deployments.get(record.deployment_id)
                     self.deployments.setdefault(record.deployment_id, known)
                 case Environment():
-                    self.environments.add(record.environment)
+                    former = self.facts.environments[record.environment]
+                    self.environments.setdefault(record.environment, former)
                 case Quarantine():
                     before = self.facts.quarantines.get(record.quarantine_id)
                     self.quarantines.setdefault(record.quarantine_id, before)
@@ -143,7 +145,9 @@ class Ledger:
         for quarantine_id, quarantine in self.quarantines.items():
             into = changes.new_quarantines if quarantine is None else changes.lifted_quarantines
             into.append(facts.quarantines[quarantine_id])
-        changes.environments = [e for e in facts.environments.values() if e.environment in self.environments]
+        changes.environments = [
+            (before, facts.environments[environment]) for environment, before in self.environments.items()
+        ]
         return changes
 
 

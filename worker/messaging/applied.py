@@ -7,8 +7,9 @@ from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from contracts import convergence, subjects
+from contracts.deployments import AGENT_NAME
 from contracts.environments import EnvironmentName
-from contracts.ids import id_of
+from contracts.ids import Id, id_of
 from contracts.ordered import OrderedMessages
 from worker.domain.convergence import Applied
 
@@ -49,10 +50,12 @@ def _read(message: Msg, prefix: str) -> Applied | None:
     tokens = message.subject.removeprefix(prefix).split(".")
     if len(tokens) != _TOKENS or any(name in (message.headers or {}) for name in _DELETED):
         return None
+    _, entity_id, agent = tokens
     try:
-        entity_id = id_of(UUID(tokens[1]))
+        if id_of(UUID(entity_id)) != entity_id or not AGENT_NAME.fullmatch(agent):
+            return None
         value = convergence.Applied.model_validate_json(message.data)
     except ValueError:
         return None
     running = None if value.deployment_id is None else id_of(value.deployment_id)
-    return Applied(entity_id, tokens[2], running, value.sequence)
+    return Applied(Id(entity_id), agent, running, value.sequence)

@@ -12,6 +12,7 @@ from worker.messaging.live_state import Place
 from worker.messaging.stream_writer import MAX_MESSAGES, Message, StreamWriter
 
 _GATHERED_SECONDS = 0.5
+_DECIDES_NOTHING = ("health", "queued")
 
 
 class Views(Protocol):
@@ -101,7 +102,8 @@ class PendingMirror(Mirror):
             self._held.update(place for key in keys if (place := live_state.place_of(key)))
 
     def _concerns(self, subject: str, place: Place) -> bool:
-        return place in self._held or super()._concerns(subject, place)
+        decides = place in self._held and subjects.event_name(subject) not in _DECIDES_NOTHING
+        return decides or super()._concerns(subject, place)
 
     async def write(self, places: Sequence[Place], values: Sequence[tuple[str, bytes | None]]) -> None:
         """As any; what is not there needs no deletion."""

@@ -14,11 +14,18 @@ from worker.domain.quarantine import quarantine_of
 from worker.domain.snapshot import digest
 from worker.operations.operation import Needs
 from worker.operations.place import SYSTEM, PlaceUnderChange
+from worker.operations.rollback import what_no_longer_fits
 
 
 def needs(command: Command[HealthReport]) -> Needs:
-    """The deployment, what is active and waiting where it is, and what it would go back to."""
-    return Needs(deployment_id=id_of(command.request.deployment_id), neighbours=True, fallback=True)
+    """The deployment and what is active and waiting where it is; of a bad one, what it would go back to."""
+    may_go_back = command.request.status == "unhealthy"
+    return Needs(
+        deployment_id=id_of(command.request.deployment_id),
+        neighbours=True,
+        fallback=may_go_back,
+        dependents=may_go_back,
+    )
 
 
 def decide(command: Command[HealthReport], facts: Facts, moment: Moment) -> Decision:
@@ -51,7 +58,9 @@ def decide(command: Command[HealthReport], facts: Facts, moment: Moment) -> Deci
     in_row = reported.unhealthy_reports
     reason = f"Unhealthy: {in_row} {'reports' if in_row > 1 else 'report'} in a row."
     of_them = Document.of(reports[-min(in_row, len(reports)) :])
-    rolled_back = place.go_back(target, actor=SYSTEM, reason=reason, reports=of_them)
+    rolled_back = place.go_back(
+        target, actor=SYSTEM, reason=reason, warnings=what_no_longer_fits(target, facts), reports=of_them
+    )
     if quarantine_of(rolled_back, facts) is None:
         place.keep(_quarantine(rolled_back, moment.new_id, reason))
     return place.decision(rolled_back)

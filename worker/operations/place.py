@@ -1,12 +1,13 @@
 """An entity in an environment, as a rule changes it: step after step, to one decision."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from contracts.events import DeploymentEventName
 from contracts.ids import Id
 from worker.domain.changes import Decision, Event, Moment
-from worker.domain.facts import Deployment, Document, Entity, Environment, Facts, Record
+from worker.domain.facts import Deployment, Document, Entity, Environment, Facts, Record, Running
 from worker.domain.quarantine import OVERRIDDEN, quarantine_of, with_quarantine
 from worker.domain.states import moved
 from worker.domain.validation import as_decided, before_deployment
@@ -128,7 +129,7 @@ class PlaceUnderChange:
         *,
         actor: str,
         reason: str,
-        warnings: Document | None = None,
+        warnings: Document,
         reports: Document | None = None,
     ) -> Deployment:
         """The active one is rolled back at once, the target is active again, what waits fails.
@@ -148,7 +149,7 @@ class PlaceUnderChange:
             rolled_back_by=actor,
             rollback_reason=reason,
             previous_deployment_id=target.deployment_id,
-            warnings=current.warnings if warnings is None else warnings,
+            warnings=warnings,
         )
         self.active = moved(target, "active", now, came_back_for_health=reports is not None)
         to = target.deployment_id
@@ -168,7 +169,7 @@ class PlaceUnderChange:
         while self.waiting and self.waiting[0].status == "pending":
             deployment = self.waiting[0]
             validation = before_deployment(
-                self.entity, self.environment, self._facts, deployment.config_snapshot
+                self.entity, self.environment, self._facts_now(), deployment.config_snapshot
             )
             results = json.loads(deployment.validation_results.text)
             if quarantine := quarantine_of(deployment, self._facts):
@@ -183,6 +184,14 @@ class PlaceUnderChange:
                 self._start(deployment)
             else:
                 self.activate(deployment, actor=deployment.deployed_by)
+
+    def _facts_now(self) -> Facts:
+        """The facts with what these steps have made active."""
+        if self.active is None:
+            return self._facts
+        place = (self.entity.entity_id, self.environment.environment)
+        running = Running(self.active.deployment_id, self.active.version)
+        return replace(self._facts, running={**self._facts.running, place: running})
 
     def _start(self, deployment: Deployment) -> None:
         started = moved(deployment, "deploying", self._moment.now, confirm_by=self._confirm_by())

@@ -35,16 +35,25 @@ def decide(command: Command[RollbackRequest], facts: Facts, moment: Moment) -> D
     current = active_deployment(id_of(request.deployment_id), facts)
     target = _target(current, _named_target(request), facts)
 
-    entity = facts.entities[current.entity_id]
-    warnings = [
-        *unmet_dependencies(entity, current.environment, facts),
-        *unmet_dependents(entity, target.version, current.environment, facts),
-    ]
     place = PlaceUnderChange.of(current, facts, moment)
     rolled_back = place.go_back(
-        target, actor=request.rolled_back_by, reason=request.reason, warnings=Document.of(warnings)
+        target,
+        actor=request.rolled_back_by,
+        reason=request.reason,
+        warnings=what_no_longer_fits(target, facts),
     )
     return place.decision(rolled_back)
+
+
+def what_no_longer_fits(target: Deployment, facts: Facts) -> Document:
+    """Warnings about a target that is active again: what it misses, and who misses it."""
+    entity = facts.entities[target.entity_id]
+    return Document.of(
+        [
+            *unmet_dependencies(entity, target.environment, facts),
+            *unmet_dependents(entity, target.version, target.environment, facts),
+        ]
+    )
 
 
 def active_deployment(deployment_id: Id, facts: Facts) -> Deployment:

@@ -1,7 +1,8 @@
-"""What was active at a time: for each place a step back along an index, whatever the length of its history.
+"""What was active at a time: for each place a step back along an index from that time.
 
 A row of ``deployments`` knows when it was last active; ``former_activations`` has the times before that. The
-cost grows with the number of places, not with what happened in them.
+cost grows with the number of places, and not with what happened in them; only where nothing was active then,
+what came before is walked.
 """
 
 from datetime import datetime

@@ -47,7 +47,7 @@ class Changes:
     changed_entities: list[tuple[Entity, Entity]] = field(default_factory=list)
     new_deployments: list[Deployment] = field(default_factory=list)
     changed_deployments: list[tuple[Deployment, Deployment]] = field(default_factory=list)
-    environments: list[Environment] = field(default_factory=list)
+    environments: list[tuple[Environment, Environment]] = field(default_factory=list)
     new_quarantines: list[Quarantine] = field(default_factory=list)
     lifted_quarantines: list[Quarantine] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
@@ -118,7 +118,8 @@ WHERE d.deployment_id = r.deployment_id AND d.status = r.expected_status
 RETURNING 1
 """
 
-# What may change at all; everything else of a deployment is written once.
+# What may change at all; everything else of a deployment is written once. A trigger keeps the activation that
+# another one takes the place of.
 _UPDATE_DEPLOYMENTS = """
 UPDATE deployments d SET
     status = r.status, rolled_back_at = r.rolled_back_at, rolled_back_by = r.rolled_back_by,
@@ -138,23 +139,12 @@ WHERE d.deployment_id = r.deployment_id AND d.status = r.expected_status
 RETURNING d.deployment_id AS id, d.status, d.config_snapshot <> jsonb_build_object() AS has_config
 """
 
-# A row knows its last activation alone.
-_INSERT_FORMER = """
-INSERT INTO former_activations (deployment_id, entity_id, environment, activated_at, deactivated_at)
-SELECT deployment_id, entity_id, environment, activated_at, deactivated_at
-FROM json_to_recordset(%(former)s::json) AS r (
-    deployment_id uuid, entity_id uuid, environment text, activated_at timestamptz,
-    deactivated_at timestamptz)
-RETURNING 1
-"""
-
 _PARTS: Mapping[str, str] = {
     "superseded": _UPDATE_SUPERSEDED,
     "leaving": _UPDATE_DEPLOYMENTS.format(rows="leaving", behind="{behind}"),
     "arriving": _UPDATE_DEPLOYMENTS.format(rows="arriving", behind="{behind}"),
     "starting": _UPDATE_DEPLOYMENTS.format(rows="starting", behind="{behind}"),
     "created": _INSERT_DEPLOYMENTS,
-    "former": _INSERT_FORMER,
     "activated": _UPDATE_ACTIVATIONS,
     "edited": _UPDATE_ENTITIES,
 }
@@ -189,8 +179,8 @@ UPDATE environments e SET
     unhealthy_after = r.unhealthy_after, concurrency = r.concurrency, require_status = r.require_status
 FROM json_to_recordset(%(rows)s::json) AS r (
     environment text, activation text, confirm_timeout_s integer, auto_rollback boolean,
-    unhealthy_after integer, concurrency text, require_status jsonb)
-WHERE e.environment = r.environment
+    unhealthy_after integer, concurrency text, require_status jsonb, expected jsonb)
+WHERE e.environment = r.environment AND to_jsonb(e) - 'position' = r.expected
 RETURNING 1
 """
 
@@ -237,12 +227,11 @@ def write(transaction: Transaction, changes: Changes) -> dict[Id, Written]:
     stored = _records(transaction, changes)
     updated = {after.entity_id for _, after in changes.changed_entities}  # or the guard would have failed
     if changes.environments:
-        _guarded(
-            transaction.prepared(
-                _UPDATE_ENVIRONMENTS, _rows(rows.of_environment(each) for each in changes.environments)
-            ),
-            changes.environments,
+        as_decided = _rows(
+            {**rows.of_environment(after), "expected": rows.of_environment(before)}
+            for before, after in changes.environments
         )
+        _guarded(transaction.prepared(_UPDATE_ENVIRONMENTS, as_decided), changes.environments)
     _quarantines(transaction, changes)
     _announce(transaction, changes.events)
     return {
@@ -265,7 +254,6 @@ def _records(transaction: Transaction, changes: Changes) -> dict[Id, tuple[Any, 
         "arriving": [rows.of_move(*pair) for pair in moved if pair[1].status == "active"],
         "starting": [rows.of_move(*pair) for pair in moved if pair[1].status in WAITING],
         "created": [rows.of_deployment(deployment) for deployment in changes.new_deployments],
-        "former": [rows.of_former_activation(before) for before, after in moved if _came_back(before, after)],
         "activated": [
             _expecting(rows.of_activation, *pair) for pair in edits if pair[0].revision == pair[1].revision
         ],
@@ -298,10 +286,6 @@ def _is_supersession(before: Deployment, after: Deployment) -> bool:
     return after.status == "inactive" and after == before._replace(
         status=after.status, updated_at=after.updated_at, deactivated_at=after.deactivated_at
     )
-
-
-def _came_back(before: Deployment, after: Deployment) -> bool:
-    return before.activated_at not in (None, after.activated_at)
 
 
 def _quarantines(transaction: Transaction, changes: Changes) -> None:

@@ -8,8 +8,10 @@ from contracts.environments import EnvironmentName
 from worker.domain.convergence import Applied, Beside
 from worker.store.transaction import Transaction
 
-_ACTIVATIONS = [subjects.event_type("deployment", name) for name in ("completed", "reactivated")]
-_BESIDE = """
+_ACTIVATIONS = ", ".join(
+    f"'{subjects.event_type('deployment', event)}'" for event in ("completed", "reactivated")
+)
+_BESIDE = f"""
 SELECT clock_timestamp(), d.deployment_id, activation.sequence, d.activated_at, ended.deactivated_at
 FROM unnest(%(entities)s::uuid[], %(applied)s::uuid[]) WITH ORDINALITY
     AS asked (entity_id, deployment_id, number)
@@ -20,7 +22,7 @@ LEFT JOIN LATERAL (
 ) d ON true
 LEFT JOIN LATERAL (
     SELECT sequence FROM events
-    WHERE subject = d.deployment_id::text AND type = ANY(%(activations)s::text[])
+    WHERE subject = d.deployment_id::text AND type IN ({_ACTIVATIONS})
     ORDER BY sequence DESC
     LIMIT 1
 ) activation ON true
@@ -30,7 +32,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) ended ON true
 ORDER BY asked.number
-"""
+"""  # noqa: S608 - made of constants
 
 
 def beside(
@@ -43,7 +45,6 @@ def beside(
             "entities": [each.entity_id for each in applied],
             "applied": [each.deployment_id for each in applied],
             "environment": environment,
-            "activations": _ACTIVATIONS,
         },
     )
     return (found[0][0] if found else None), [Beside(*row) for _, *row in found]

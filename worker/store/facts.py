@@ -127,6 +127,7 @@ _IN_FORCE = """
 CROSS JOIN LATERAL (
     SELECT * FROM quarantine
     WHERE entity_id = place.entity_id AND environment = place.environment AND lifted_at IS NULL
+    ORDER BY since DESC
     LIMIT 1000
 ) q"""
 _QUARANTINED_IN_PLACES = f"""
@@ -205,7 +206,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM deployments
     WHERE entity_id = c.entity_id AND environment = c.environment AND status = 'inactive'
         AND deployed_at < c.deployed_at AND activated_at IS NOT NULL
-    ORDER BY deactivated_at DESC
+    ORDER BY deactivated_at DESC, deployed_at DESC
     LIMIT 1
 ) d
 WHERE c.deployment_id = ANY(%(fallback_of)s::uuid[])
@@ -271,13 +272,13 @@ def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
     context, deployments = _rest(transaction, wanted, entities, depended.union(wanted.names), lock=lock)
     transaction.xid = context.xid
     facts = _facts(context, entities)
-    if lock:
-        _refuse_unlocked(entities, wanted, facts)
     for replaces, deployment in deployments:
         facts.deployments[deployment.deployment_id] = deployment
         if replaces is not None:
             facts.fallbacks[replaces] = deployment.deployment_id
     _line_up(facts)
+    if lock:
+        _refuse_unlocked(entities, wanted, facts)
     return Loaded(facts, _outcomes(context))
 
 
@@ -351,7 +352,8 @@ def _outcomes(context: _Context) -> dict[OutcomeKey, Outcome]:
 
 def _refuse_unlocked(entities: list[Entity], wanted: Wanted, facts: Facts) -> None:
     """A dependency of a dependency need not be locked; one of what is asked for must be."""
-    asked = set(wanted.entity_ids)
+    decided_on = (facts.deployments.get(each) for each in wanted.neighbours_of)
+    asked = {*wanted.entity_ids, *(each.entity_id for each in decided_on if each)}
     for entity in entities:
         for dependency in entity.dependencies if entity.entity_id in asked else ():
             needed = facts.ids_by_name.get(dependency.name)

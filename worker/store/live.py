@@ -23,7 +23,7 @@ LEFT JOIN LATERAL (
 ) d ON true
 LEFT JOIN LATERAL (
     SELECT sequence, created_at FROM events
-    WHERE subject = d.deployment_id::text AND type = ANY(%(types)s::text[])
+    WHERE subject = d.deployment_id::text AND type IN ({types})
     ORDER BY sequence DESC
     LIMIT 1
 ) told ON true
@@ -45,9 +45,9 @@ class Expected:
         self, execute: Execute, status: str, events: Sequence[str], value: Callable[[Sequence[Any]], bytes]
     ) -> None:
         self._execute = execute
-        self._values_statement = _VALUES.format(status=status)
+        types = ", ".join(f"'{subjects.event_type('deployment', event)}'" for event in events)
+        self._values_statement = _VALUES.format(status=status, types=types)
         self._places_statement = _PLACES.format(status=status)
-        self._types = [subjects.event_type("deployment", event) for event in events]
         self._value = value
 
     def values(self, places: Collection[Place]) -> list[tuple[str, bytes | None]]:
@@ -56,7 +56,6 @@ class Expected:
             self._values_statement,
             environments=[environment for environment, _ in places],
             entities="{" + ",".join(entity_id for _, entity_id in places) + "}",
-            types=self._types,
         )
         return [(subjects.active_key(row[0], row[1]), self._value(row) if row[2] else None) for row in found]
 

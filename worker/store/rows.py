@@ -227,17 +227,6 @@ def of_deployment(of: Deployment) -> dict[str, Any]:
     }
 
 
-def of_former_activation(before: Deployment) -> dict[str, Any]:
-    """From when to when a deployment was active that is active again."""
-    return {
-        "deployment_id": before.deployment_id,
-        "entity_id": before.entity_id,
-        "environment": before.environment,
-        "activated_at": timestamp(before.activated_at),
-        "deactivated_at": timestamp(before.deactivated_at),
-    }
-
-
 QUARANTINE_COLUMNS = (
     "q.quarantine_id, q.entity_id, q.environment, q.version, q.snapshot_digest, q.deployment_id, q.since, "
     "q.reason, q.lifted_at, q.lifted_by, q.lift_reason"

@@ -200,6 +200,15 @@ events: Final = Table(
     Column("body", Text, nullable=False),
     _time("created_at"),
     Index("events_of_subject", "subject", "sequence"),
+    Index(
+        "events_of_arrivals",
+        "subject",
+        "sequence",
+        postgresql_where=text(
+            "type IN ('library.deployment.completed.v1', 'library.deployment.reactivated.v1', "
+            "'library.deployment.started.v1')"
+        ),
+    ),
 )
 
 outbox: Final = Table(

@@ -8,6 +8,7 @@ with its scopes and middlewares, of which there are none here. That is 11 µs a 
 and lets a flood be refused as fast as it comes in. Draining, which ``consume`` counts for, is the worker's.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +35,8 @@ from worker.messaging.discovery import Counters
 
 log = structlog.get_logger()
 _HEADER_BYTES = 4096
+_ASKED_AT_ONCE, _MOST_ASKING = 4, 256
+_UNREADABLE = ProblemError("internal_error", "What the agents run could not be read.")
 _TOO_LARGE_TO_SAY = ProblemError("internal_error", "The answer is larger than NATS carries.")
 
 
@@ -52,6 +55,7 @@ class Ingress:
         self._is_full: Callable[[str], bool]
         self._deliveries: Deliveries
         self.held: HeldReplies
+        self._asking, self._asks_agents = 0, asyncio.Semaphore(_ASKED_AT_ONCE)
         self.counters = {endpoint.subject: Counters() for endpoint in ENDPOINTS}
         for endpoint in ENDPOINTS:
             self._subscribe(endpoint)
@@ -102,19 +106,28 @@ class Ingress:
             self._deliveries.keep(send(identity, taken, Answer.of_problem(unread, identity)))
         else:
             ticket = Ticket(command, partial(self._reply, message.reply))
-            if endpoint.subject == subjects.DEPLOY_CONVERGENCE:
-                self._deliveries.keep(self._with_applied(ticket))
-            else:
+            if endpoint.subject != subjects.DEPLOY_CONVERGENCE:
                 self._submit(ticket)
+            elif self._asking >= _MOST_ASKING:
+                self._deliveries.keep(send(identity, taken, Answer.of_problem(BUSY, identity)))
+            else:
+                self._deliveries.keep(self._with_applied(ticket))
 
     async def _with_applied(self, ticket: Ticket) -> None:
-        """Hand on what the agents say, with the question who is behind."""
+        """Hand on what the agents say, with the question who is behind; few at once, each is a consumer."""
         command = ticket.command
+        self._asking += 1
         try:
-            there = await applied(self._broker.connection, command.request.environment)
-        except ProblemError as problem:
+            async with self._asks_agents:
+                there = await applied(self._broker.connection, command.request.environment)
+        except Exception as error:
+            problem = error if isinstance(error, ProblemError) else _UNREADABLE
+            if problem is _UNREADABLE:
+                log.exception("request_failed", operation=command.operation, request_id=command.request_id)
             await ticket.reply(command, Answer.of_problem(problem, command.request_id))
             return
+        finally:
+            self._asking -= 1
         question = AppliedThere(environment=command.request.environment, applied=there)
         self._submit(Ticket(replace(command, request=question), ticket.reply))
 
@@ -125,7 +138,12 @@ class Ingress:
             await self._reply_now(inbox, command, answer)
 
     async def _reply_later(self, inbox: str, command: Command[Any], answer: Answer) -> None:
-        await self._reply_now(inbox, command, await self.held.outcome(command, answer))
+        """Answer once it is decided; whatever happens meanwhile, with what was decided so far."""
+        try:
+            answer = await self.held.outcome(command, answer)
+        except Exception:
+            log.exception("reply_not_held", request_id=command.request_id)
+        await self._reply_now(inbox, command, answer)
 
     async def _reply_now(self, inbox: str, command: Command[Any], answer: Answer) -> None:
         await self._send(command.operation, inbox, command.request_id, command.taken_at, answer)

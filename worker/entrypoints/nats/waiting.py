@@ -5,6 +5,7 @@ to the database, no batch. An event is a hint to look again, and there is a look
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ LONGEST_SECONDS = 30.0
 MOST = 10_000
 """So many replies are held at once; beyond, the answer is what is."""
 _MARGIN_SECONDS = 0.2
-_LOOK_AGAIN_SECONDS = 2.0
+_LOOK_AGAIN_SECONDS = (4.0, 6.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class HeldReplies:
         async def hint(_: Msg) -> None:
             changed.set()
 
-        self._changes.add(changed)
         subscription = await self._connection().subscribe(place.events, cb=hint)
+        self._changes.add(changed)
         try:
             while True:
                 changed.clear()
@@ -85,7 +86,8 @@ class HeldReplies:
                 left = until - loop.time()
                 if left <= 0 or self._stopping:
                     return answer
-                await _set_within(changed, min(left, _LOOK_AGAIN_SECONDS))
+                again = random.uniform(*_LOOK_AGAIN_SECONDS)  # noqa: S311 - spreads thousands of looks
+                await _set_within(changed, min(left, again))
         finally:
             self._changes.discard(changed)
             if not self._connection().is_closed:

@@ -1,7 +1,7 @@
 """Confirmed environments: what waits and until when, health, quarantine, and when what was active.
 
-On a large database make the indexes of deployments before, by ``CREATE INDEX CONCURRENTLY`` under the same
-names, which holds up no writes.
+On a large database make the indexes of deployments and events before, by ``CREATE INDEX CONCURRENTLY`` under
+the same names, which holds up no writes. What writes wait for comes last.
 """
 
 from alembic import op
@@ -12,17 +12,6 @@ branch_labels = None
 depends_on = None
 
 _TABLES = (
-    """
-    ALTER TABLE deployments
-        ADD COLUMN unhealthy_reports integer NOT NULL DEFAULT 0,
-        ADD COLUMN came_back_for_health boolean NOT NULL DEFAULT false
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS deployments_waiting
-    ON deployments (entity_id, environment, deployed_at, deployment_id)
-    WHERE status IN ('deploying', 'pending')
-    """,
-    "CREATE INDEX IF NOT EXISTS deployments_due ON deployments (confirm_by) WHERE status = 'deploying'",
     """
     CREATE TABLE former_activations (
         deployment_id uuid NOT NULL,
@@ -81,14 +70,54 @@ WHERE activates AND turn > 1 AND ended_at IS NOT NULL
 """  # noqa: S608 - made of constants
 
 
+# Health reports are events, too, and may be many: what brought a configuration is found without passing them.
+_INDEXES = (
+    """
+    CREATE INDEX IF NOT EXISTS events_of_arrivals ON events (subject, sequence)
+    WHERE type IN ('library.deployment.completed.v1', 'library.deployment.reactivated.v1',
+        'library.deployment.started.v1')
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS deployments_waiting
+    ON deployments (entity_id, environment, deployed_at, deployment_id)
+    WHERE status IN ('deploying', 'pending')
+    """,
+    "CREATE INDEX IF NOT EXISTS deployments_due ON deployments (confirm_by) WHERE status = 'deploying'",
+)
+_COLUMNS = """
+ALTER TABLE deployments
+    ADD COLUMN unhealthy_reports integer NOT NULL DEFAULT 0,
+    ADD COLUMN came_back_for_health boolean NOT NULL DEFAULT false
+"""
+
+# A trigger, so that the previous release's workers, which go on beside this one's, leave no gap either. It
+# costs a deploy nothing: what supersedes another does not touch the column.
+_KEEP = """
+CREATE FUNCTION keep_former_activation() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO former_activations
+    VALUES (OLD.deployment_id, OLD.entity_id, OLD.environment, OLD.activated_at, OLD.deactivated_at)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$
+"""
+_TRIGGER = """
+CREATE TRIGGER former_activation AFTER UPDATE OF activated_at ON deployments FOR EACH ROW
+WHEN (OLD.activated_at IS NOT NULL AND OLD.activated_at IS DISTINCT FROM NEW.activated_at)
+EXECUTE FUNCTION keep_former_activation()
+"""
+
+
 def upgrade() -> None:
     op.execute("SET LOCAL statement_timeout = 0")
-    for statement in _TABLES:
+    for statement in (*_TABLES, _FILL, *_INDEXES, _COLUMNS, _KEEP, _TRIGGER):
         op.execute(statement)
-    op.execute(_FILL)
 
 
 def downgrade() -> None:
+    op.execute("DROP TRIGGER former_activation ON deployments")
+    op.execute("DROP FUNCTION keep_former_activation")
     op.execute("DROP TABLE quarantine, former_activations")
-    op.execute("DROP INDEX deployments_due, deployments_waiting")
+    op.execute("DROP INDEX deployments_due, deployments_waiting, events_of_arrivals")
     op.execute("ALTER TABLE deployments DROP COLUMN came_back_for_health, DROP COLUMN unhealthy_reports")

@@ -1,0 +1,71 @@
+from datetime import UTC
+
+import pytest
+
+from contracts.convergence import Consumer
+from tests.unit.builders import LONG_AGO, NOW, SECOND, an_id
+from worker import rendering
+from worker.domain.convergence import Applied, Beside, behind_since
+
+SWITCHED = NOW - 60 * SECOND
+ENDED = NOW - 90 * SECOND
+
+
+def an_agent(deployment_id, sequence="7"):
+    return Applied(an_id(), "agent-7", deployment_id, sequence)
+
+
+def test_who_runs_what_is_active_is_not_behind():
+    deployment_id = an_id()
+    for ended in (None, ENDED):
+        beside = Beside(deployment_id, 7, SWITCHED, ended)
+        assert behind_since(an_agent(deployment_id), beside, NOW) is None
+
+
+def test_who_runs_what_is_active_is_not_behind_for_an_older_sequence_of_it():
+    deployment_id = an_id()
+    assert behind_since(an_agent(deployment_id, "3"), Beside(deployment_id, 9, SWITCHED, None), NOW) is None
+
+
+def test_who_runs_nothing_where_nothing_is_active_is_not_behind():
+    assert behind_since(an_agent(None, None), Beside(None, None, None, None), NOW) is None
+
+
+def test_who_runs_nothing_is_behind_since_there_is_something_to_run():
+    assert behind_since(an_agent(None, None), Beside(an_id(), 9, SWITCHED, None), NOW) == SWITCHED
+
+
+def test_who_runs_what_was_replaced_is_behind_since_it_ceased_to_be_active():
+    assert behind_since(an_agent(an_id()), Beside(an_id(), 9, SWITCHED, ENDED), NOW) == ENDED
+
+
+def test_who_runs_what_was_retired_is_behind_since_then():
+    assert behind_since(an_agent(an_id()), Beside(None, None, None, ENDED), NOW) == ENDED
+
+
+def test_who_runs_what_never_was_active_is_behind_since_there_is_something_else():
+    assert behind_since(an_agent(an_id()), Beside(an_id(), 9, SWITCHED, None), NOW) == SWITCHED
+
+
+def test_who_runs_what_nobody_knows_where_nothing_is_active_is_behind_as_of_now():
+    assert behind_since(an_agent(an_id()), Beside(None, None, None, None), NOW) == NOW
+
+
+@pytest.mark.parametrize("sequence", [None, 12])
+def test_a_consumer_is_rendered_as_the_contracts_consumer_with_sequences_as_decimal_strings(sequence):
+    applied = an_agent(an_id(), "7")
+    beside = Beside(an_id() if sequence else None, sequence, LONG_AGO, None)
+    shown = Consumer.model_validate_json(rendering.consumer(applied, beside, LONG_AGO))
+    assert (str(shown.entity_id), shown.agent) == (applied.entity_id, "agent-7")
+    assert (str(shown.deployment_id), shown.applied_sequence) == (applied.deployment_id, "7")
+    assert shown.active_sequence == (None if sequence is None else "12")
+    assert shown.behind_since == LONG_AGO
+    assert shown.behind_since.tzinfo == UTC
+
+
+def test_a_consumer_that_is_not_behind_and_runs_nothing_is_rendered_with_nulls():
+    shown = Consumer.model_validate_json(
+        rendering.consumer(an_agent(None, None), Beside(None, None, None, None), None)
+    )
+    assert (shown.deployment_id, shown.applied_sequence, shown.active_sequence) == (None, None, None)
+    assert shown.behind_since is None
