@@ -221,9 +221,7 @@ class Records:
         for deployment in changes.new_deployments:
             assert deployment.deployment_id not in self.deployments
             self._put(deployment)
-        for before, after in changes.environments:
-            assert self.environments[after.environment] == before, "guard: the environment is as it was read"
-            self.environments[after.environment] = after
+        self._set(changes.environments)
         for quarantine in changes.new_quarantines:
             assert quarantine.quarantine_id not in self.quarantines
             self.quarantines[quarantine.quarantine_id] = quarantine
@@ -252,3 +250,8 @@ class Records:
         place = (deployment.entity_id, deployment.environment)
         self.active(*place)
         self.deploying(*place)
+
+    def _set(self, environments: Sequence[tuple[Environment, Environment]]) -> None:
+        for before, after in environments:
+            assert self.environments[after.environment] == before, "guard: the environment is as it was read"
+            self.environments[after.environment] = after
