@@ -48,7 +48,7 @@ async def _run(fault: Fault, seconds: float) -> bool:
     finally:
         await plant.stop()
     _say(_line(fault, row))
-    _note(f"{fault.name}: {row.codes}")
+    _note(f"{fault.name}: {row.codes}, events {row.events}")
     for finding in row.findings[:_SHOWN]:
         _note(f"{fault.name}: {finding.kind}: {finding.what}")
     return not row.findings

@@ -1,6 +1,6 @@
 """All faults, in the order of the table."""
 
-from tests.faults import connections, messages, servers, whole, workers
+from tests.faults import confirmed, connections, messages, servers, whole, workers
 from tests.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -9,4 +9,5 @@ FAULTS: tuple[Fault, ...] = (
     *whole.FAULTS,
     *connections.FAULTS,
     *messages.FAULTS,
+    *confirmed.FAULTS,
 )

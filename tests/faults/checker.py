@@ -5,86 +5,27 @@ Each key (`Idempotency-Key`) stands for one request, asked as often as its calle
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, pairwise
-from typing import Literal, NamedTuple
 
-Kind = Literal["lost", "doubled", "out of order"]
-Place = tuple[str, str]
-"""An entity's id and an environment."""
+from tests.faults.history import ARRIVES, IN_TIME, LEADS_TO, history
+from tests.faults.observed import (
+    Answer,
+    DeploymentRow,
+    EventRow,
+    Evidence,
+    Finding,
+    Kind,
+    LiveValue,
+    Place,
+    Told,
+)
 
-_COMES = ("completed", "reactivated")
-_GOES = {"superseded": "inactive", "retired": "inactive", "rolled_back": "rolled_back"}
+__all__ = ["Answer", "DeploymentRow", "EventRow", "Evidence", "Finding", "Kind", "LiveValue", "Told", "check"]
 
-
-class Finding(NamedTuple):
-    """Something that must not be."""
-
-    kind: Kind
-    what: str
-
-
-class Answer(NamedTuple):
-    """A definite answer: a deployment's id, or the code of a refusal."""
-
-    deployment_id: str | None
-    refusal: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a caller asked under a key and was told, each time it asked; nothing where that is open."""
-
-    operation: Literal["deploy", "rollback"]
-    answers: tuple[Answer, ...] = ()
-
-
-class DeploymentRow(NamedTuple):
-    """A row of the table ``deployments``."""
-
-    deployment_id: str
-    entity_id: str
-    environment: str
-    status: str
-    deployed_at: float = 0.0
-    """In seconds since 1970, by the database."""
-
-
-class EventRow(NamedTuple):
-    """An event, of the table or of the stream; ``name`` is short, ``subject`` and ``key`` as in its body."""
-
-    event_id: str
-    entity_id: str
-    sequence: int
-    name: str
-    environment: str
-    subject: str
-    key: str
-
-
-class LiveValue(NamedTuple):
-    """A value of the bucket."""
-
-    deployment_id: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """All that was read once the system had settled; ``stream`` in the stream's order.
-
-    ``began`` and ``ended`` are the true times of the run, in seconds since 1970.
-    """
-
-    told: dict[str, Told] = field(default_factory=dict)
-    deployments: Sequence[DeploymentRow] = ()
-    events: Sequence[EventRow] = ()
-    stream: Sequence[EventRow] = ()
-    live: dict[Place, LiveValue] = field(default_factory=dict)
-    unannounced: int = 0
-    began: float = 0.0
-    ended: float = float("inf")
+_EFFECTS = {"rollback": "rolled_back", "confirm": "completed", "refuse": "failed", "report": "health"}
+_DECIDES = ("completed", "failed")
+_UNDECIDED = ("pending", "deploying")
 
 
 def check(evidence: Evidence) -> list[Finding]:
@@ -93,11 +34,14 @@ def check(evidence: Evidence) -> list[Finding]:
         chain(
             _answers(evidence),
             _effects(evidence),
-            _history(evidence.events),
+            _numbering(evidence.events),
             _announcements(evidence),
             _order(evidence.stream),
+            history(evidence),
             _states(evidence),
-            _live(evidence),
+            _waiting(evidence),
+            _bucket(evidence, "active", ("completed", "reactivated"), evidence.live),
+            _bucket(evidence, "deploying", ("started",), evidence.waiting),
             _times(evidence),
         )
     )
@@ -105,13 +49,13 @@ def check(evidence: Evidence) -> list[Finding]:
 
 def _answers(evidence: Evidence) -> Iterator[Finding]:
     """Each key was told one thing only, and what it was told is so."""
-    effects = _effects_by_key(evidence.events)
+    effects = _effects_by_key(evidence)
     known = {row.deployment_id for row in evidence.deployments}
     for key, told in evidence.told.items():
         if len(set(told.answers)) > 1:
             yield Finding("doubled", f"key {key} was told different things: {sorted(map(str, told.answers))}")
         for answer in set(told.answers):
-            done = [event.subject for event in effects[key] if event.name == _effect_of(told)]
+            done = [event.subject for event in effects[key]]
             if answer.refusal is None and answer.deployment_id not in done:
                 yield Finding(
                     "lost", f"{told.operation} {key} was acknowledged as {answer.deployment_id}: no event"
@@ -123,20 +67,24 @@ def _answers(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _effects(evidence: Evidence) -> Iterator[Finding]:
-    """Each key had one effect at most, and each deployment came about once."""
-    for key, events in _effects_by_key(evidence.events).items():
-        told = evidence.told.get(key)
-        done = [event for event in events if told and event.name == _effect_of(told)]
+    """Each key had one effect at most; each deployment came about once, and was decided once if at all."""
+    for key, done in _effects_by_key(evidence).items():
         if len(done) > 1:
             yield Finding("doubled", f"key {key} had {len(done)} effects: {[e.subject for e in done]}")
-    completed = Counter(event.subject for event in evidence.events if event.name == "completed")
+    arrived = {event.subject for event in evidence.events if event.name in ARRIVES}
+    decided = Counter(event.subject for event in evidence.events if event.name in _DECIDES)
     for row in evidence.deployments:
-        if completed[row.deployment_id] != 1:
-            kind: Kind = "doubled" if completed[row.deployment_id] else "lost"
-            yield Finding(kind, f"deployment {row.deployment_id}: {completed[row.deployment_id]} completions")
+        if row.deployment_id not in arrived:
+            yield Finding("lost", f"deployment {row.deployment_id} came from nowhere")
+        times, wanted = decided[row.deployment_id], 0 if row.status in _UNDECIDED else 1
+        if times != wanted:
+            kind: Kind = "doubled" if times > wanted else "lost"
+            yield Finding(
+                kind, f"deployment {row.deployment_id} is {row.status}, and was decided {times} times"
+            )
 
 
-def _history(events: Iterable[EventRow]) -> Iterator[Finding]:
+def _numbering(events: Iterable[EventRow]) -> Iterator[Finding]:
     """The events of the table are numbered from 1, for each entity, without a gap."""
     for entity_id, numbers in _numbers(events).items():
         for number, times in Counter(numbers).items():
@@ -174,19 +122,21 @@ def _order(stream: Iterable[EventRow]) -> Iterator[Finding]:
 
 
 def _states(evidence: Evidence) -> Iterator[Finding]:
-    """One is active in a place at most, and the table's states are those that its history leads to."""
-    active = Counter(
-        (row.entity_id, row.environment) for row in evidence.deployments if row.status == "active"
+    """One is active in a place at most, one deploying, and the states are those that the history leads to."""
+    there = Counter(
+        (row.entity_id, row.environment, row.status)
+        for row in evidence.deployments
+        if row.status in ("active", "deploying")
     )
-    for place, number in active.items():
+    for (entity_id, environment, status), number in there.items():
         if number > 1:
-            yield Finding("doubled", f"{number} are active in {place}")
+            yield Finding("doubled", f"{number} are {status} in {(entity_id, environment)}")
     expected: dict[str, str] = {}
+    seen: defaultdict[str, set[str]] = defaultdict(set)
     for event in sorted(evidence.events, key=lambda event: (event.entity_id, event.sequence)):
-        if event.name in _COMES:
-            expected[event.subject] = "active"
-        elif event.name in _GOES:
-            expected[event.subject] = _GOES[event.name]
+        if event.name in LEADS_TO:
+            expected[event.subject] = LEADS_TO[event.name]
+            seen[event.subject].add(LEADS_TO[event.name])
     for row in evidence.deployments:
         if row.deployment_id in expected and expected[row.deployment_id] != row.status:
             yield Finding(
@@ -194,23 +144,40 @@ def _states(evidence: Evidence) -> Iterator[Finding]:
                 f"deployment {row.deployment_id} is {row.status}; its history says "
                 f"{expected[row.deployment_id]}",
             )
+    for deployment_id, status in evidence.shown:
+        if status not in seen[deployment_id]:
+            yield Finding("lost", f"deployment {deployment_id} was shown as {status}, which it never was")
 
 
-def _live(evidence: Evidence) -> Iterator[Finding]:
-    """The bucket holds what is active, by the event that activated it."""
-    activated: dict[str, int] = {}
-    for event in evidence.events:
-        if event.name in _COMES:
-            activated[event.subject] = max(event.sequence, activated.get(event.subject, 0))
-    active = {
-        (row.entity_id, row.environment): LiveValue(row.deployment_id, activated.get(row.deployment_id, 0))
-        for row in evidence.deployments
-        if row.status == "active"
+def _waiting(evidence: Evidence) -> Iterator[Finding]:
+    """Nothing waits past its time, nor behind nothing."""
+    deploying = {
+        (row.entity_id, row.environment) for row in evidence.deployments if row.status == "deploying"
     }
-    for place in active.keys() | evidence.live.keys():
-        if active.get(place) != evidence.live.get(place):
+    for row in evidence.deployments:
+        if row.status == "pending" and (row.entity_id, row.environment) not in deploying:
+            yield Finding("lost", f"deployment {row.deployment_id} is pending, and nothing is before it")
+        if row.status == "deploying" and (row.confirm_by or 0.0) + IN_TIME < evidence.ended:
+            yield Finding("lost", f"deployment {row.deployment_id} is deploying past its time")
+
+
+def _bucket(
+    evidence: Evidence, status: str, names: tuple[str, ...], kept: Mapping[Place, LiveValue]
+) -> Iterator[Finding]:
+    """A bucket holds what has the status, by the event that gave it."""
+    given: dict[str, int] = {}
+    for event in evidence.events:
+        if event.name in names:
+            given[event.subject] = max(event.sequence, given.get(event.subject, 0))
+    expected = {
+        (row.entity_id, row.environment): LiveValue(row.deployment_id, given.get(row.deployment_id, 0))
+        for row in evidence.deployments
+        if row.status == status
+    }
+    for place in expected.keys() | kept.keys():
+        if expected.get(place) != kept.get(place):
             yield Finding(
-                "lost", f"the live state of {place} is {evidence.live.get(place)}, not {active.get(place)}"
+                "lost", f"the {status} one of {place} is {expected.get(place)}; told is {kept.get(place)}"
             )
 
 
@@ -224,14 +191,18 @@ def _times(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
-def _effect_of(told: Told) -> str:
-    return "completed" if told.operation == "deploy" else "rolled_back"
-
-
-def _effects_by_key(events: Iterable[EventRow]) -> defaultdict[str, list[EventRow]]:
+def _effects_by_key(evidence: Evidence) -> defaultdict[str, list[EventRow]]:
+    """What each request did, beside what followed from that: other deployments may fail by it, or begin."""
     found: defaultdict[str, list[EventRow]] = defaultdict(list)
-    for event in events:
-        found[event.key].append(event)
+    arrived: set[str] = set()
+    for event in sorted(evidence.events, key=lambda event: (event.entity_id, event.sequence)):
+        arrives = event.name in ARRIVES and event.subject not in arrived
+        arrived.add(event.subject)
+        told = evidence.told.get(event.key)
+        if told is None or told.about not in (None, event.subject):
+            continue
+        if arrives if told.operation == "deploy" else event.name == _EFFECTS[told.operation]:
+            found[event.key].append(event)
     return found
 
 

@@ -6,17 +6,20 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import nats
 import psycopg2
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from contracts import subjects
 from tests.events import in_stream
-from tests.faults.checker import DeploymentRow, EventRow, Evidence, LiveValue, Place, check
+from tests.faults.checker import check
 from tests.faults.load import Load
+from tests.faults.observed import DeploymentRow, EventRow, Evidence, LiveValue, Place
 from tests.faults.plant import Plant
 
 _SETTLED_WITHIN = 30.0
@@ -24,7 +27,8 @@ _DELETED = "KV-Operation"
 
 _OUTBOX = "SELECT count(*) FROM outbox"
 _DEPLOYMENTS = """
-SELECT deployment_id::text, entity_id::text, environment, status, extract(epoch FROM deployed_at)::float8
+SELECT deployment_id::text, entity_id::text, environment, status, extract(epoch FROM deployed_at)::float8,
+    extract(epoch FROM confirm_by)::float8
 FROM deployments WHERE entity_id = ANY(%s::uuid[])
 """
 _EVENTS = "SELECT body FROM events WHERE entity_id = ANY(%s::uuid[]) ORDER BY entity_id, sequence"
@@ -52,26 +56,31 @@ async def _read(plant: Plant, load: Load) -> Evidence:
     client = await nats.connect(plant.nats_url.split(","), max_reconnect_attempts=3)
     try:
         stream = await in_stream(client, *(each for entity_id in ids for each in _subjects_of(entity_id)))
-        live = await in_stream(
-            client,
-            *(
-                subjects.bucket_subject(subjects.ACTIVE_BUCKET, subjects.active_key("*", each))
-                for each in ids
-            ),
-            stream=subjects.bucket_stream(subjects.ACTIVE_BUCKET),
-        )
+        live = await _bucket(client, subjects.ACTIVE_BUCKET, ids)
+        waiting = await _bucket(client, subjects.PENDING_BUCKET, ids)
     finally:
         await client.close()
     deployments, events = await asyncio.to_thread(_tables, plant.database_url, ids)
     return Evidence(
         told=load.told,
+        shown=sorted(load.shown),
         deployments=deployments,
         events=events,
         stream=[_event(message.data) for message in stream],
-        live=dict(_live(message) for message in live if _DELETED not in (message.headers or {})),
+        live=live,
+        waiting=waiting,
         began=load.began,
         ended=time.time(),
+        outages=plant.outages,
+        unhealthy_after=load.unhealthy_after,
     )
+
+
+async def _bucket(client: Client, bucket: str, ids: Sequence[str]) -> dict[Place, LiveValue]:
+    """What the bucket holds for these entities."""
+    keys = (subjects.bucket_subject(bucket, subjects.active_key("*", each)) for each in ids)
+    found = await in_stream(client, *keys, stream=subjects.bucket_stream(bucket))
+    return dict(_live(message) for message in found if _DELETED not in (message.headers or {}))
 
 
 def _subjects_of(entity_id: str) -> tuple[str, str]:
@@ -85,16 +94,17 @@ def _live(message: Msg) -> tuple[Place, LiveValue]:
 
 
 def _waiting(database_url: str) -> int:
-    ((number,),) = _rows(database_url, _OUTBOX)
+    ((number,),) = rows(database_url, _OUTBOX)
     return int(number)
 
 
 def _tables(database_url: str, ids: Sequence[str]) -> tuple[list[DeploymentRow], list[EventRow]]:
-    deployments = [DeploymentRow(*row) for row in _rows(database_url, _DEPLOYMENTS, list(ids))]
-    return deployments, [_event(body) for (body,) in _rows(database_url, _EVENTS, list(ids))]
+    deployments = [DeploymentRow(*row) for row in rows(database_url, _DEPLOYMENTS, list(ids))]
+    return deployments, [_event(body) for (body,) in rows(database_url, _EVENTS, list(ids))]
 
 
-def _rows(database_url: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+def rows(database_url: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Rows of a statement, past the product."""
     with (
         closing(psycopg2.connect(database_url, connect_timeout=2)) as connection,
         connection.cursor() as cursor,
@@ -105,7 +115,8 @@ def _rows(database_url: str, statement: str, *parameters: object) -> list[tuple[
 
 def _event(body: str | bytes) -> EventRow:
     event: dict[str, Any] = json.loads(body)
-    deployment = event["data"].get("deployment") or {}
+    data: dict[str, Any] = event["data"]
+    deployment = data.get("deployment") or {}
     return EventRow(
         event_id=event["id"],
         entity_id=deployment.get("entity_id") or event["subject"],
@@ -114,4 +125,13 @@ def _event(body: str | bytes) -> EventRow:
         environment=deployment.get("environment", ""),
         subject=event["subject"],
         key=event["correlationid"],
+        time=_seconds(event["time"]) or 0.0,
+        actor=data.get("actor"),
+        confirm_by=_seconds(deployment.get("confirm_by")),
+        report=(data.get("report") or {}).get("status"),
+        action=data.get("action"),
     )
+
+
+def _seconds(moment: str | None) -> float | None:
+    return datetime.fromisoformat(moment).timestamp() if moment else None

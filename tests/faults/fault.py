@@ -1,9 +1,11 @@
 """What a fault is: a product to strike, a blow while a load runs, and what it came to."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from tests.faults.checker import Finding
+from contracts.client import LibraryClient
+from tests.faults.load import Load
+from tests.faults.observed import Finding
 from tests.faults.plant import Plant
 
 
@@ -32,3 +34,4 @@ class Fault:
     strike: Strike
     arrange: Callable[[Plant], Awaitable[None]]
     plant: type[Plant] = Plant
+    load: Callable[[Sequence[LibraryClient]], Load] = Load

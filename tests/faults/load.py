@@ -4,18 +4,18 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from uuid import UUID
 
 from contracts.client import LibraryClient
-from contracts.deployments import Deployment, DeployRequest, RollbackRequest
+from contracts.deployments import ConfirmRequest, Deployment, DeployRequest, HealthReport, RollbackRequest
 from contracts.entities import EntityCreate
 from contracts.environments import EnvironmentName
 from contracts.ids import new_id
 from contracts.problems import ProblemError
-from tests.faults.checker import Answer, Told
+from tests.faults.observed import Answer, Finding, Told
 
 ENTITIES = 20
 CALLERS = 16
@@ -27,34 +27,51 @@ _PATIENCE = 40.0
 _ASKED_AGAIN = 200
 _RECENT = 8
 
+Request = DeployRequest | RollbackRequest | ConfirmRequest | HealthReport
+
 
 @dataclass(slots=True)
 class Asked:
     """A request under its key, and every definite answer to it."""
 
-    request: DeployRequest | RollbackRequest
+    request: Request
     answers: list[Answer] = field(default_factory=list)
 
     @property
     def told(self) -> Told:
         """As the checker takes it."""
-        operation = "deploy" if isinstance(self.request, DeployRequest) else "rollback"
-        return Told(operation, tuple(self.answers))
+        answers = tuple(self.answers)
+        match self.request:
+            case DeployRequest():
+                return Told("deploy", answers)
+            case RollbackRequest():
+                return Told("rollback", answers, str(self.request.deployment_id))
+            case ConfirmRequest():
+                confirms = self.request.outcome == "active"
+                return Told("confirm" if confirms else "refuse", answers, str(self.request.deployment_id))
+            case HealthReport():
+                return Told("report", answers, str(self.request.deployment_id))
 
 
 class Load:
     """Twenty entities and sixteen callers, each on its next request as soon as the last one is answered."""
 
+    unhealthy_after: Mapping[str, int] = {}
+    _breath = 0.0
+
     def __init__(self, clients: Sequence[LibraryClient]) -> None:
         self._clients = clients
         self._random = random.Random()
         self._stopping = asyncio.Event()
-        self._active: defaultdict[UUID, list[Deployment]] = defaultdict(list)
+        self._recent: defaultdict[UUID, list[UUID]] = defaultdict(list)
         self.began = time.time()
         self.entities: list[UUID] = []
         self.asked: dict[str, Asked] = {}
+        self.shown: set[tuple[str, str]] = set()
+        self.findings: list[Finding] = []
         self.codes: defaultdict[str, int] = defaultdict(int)
         self.acknowledged_at: list[float] = []
+        self.counted_until = float("inf")
 
     async def prepare(self) -> None:
         """Create the entities."""
@@ -90,7 +107,7 @@ class Load:
     @property
     def longest_gap(self) -> float:
         """The longest time between two answers, in seconds; begin and end of the load count as one."""
-        times = sorted(self.acknowledged_at)
+        times = sorted(moment for moment in self.acknowledged_at if moment <= self.counted_until)
         return max(after - before for before, after in pairwise(times))
 
     def _client(self, number: int) -> LibraryClient:
@@ -109,13 +126,14 @@ class Load:
             self.asked[key] = Asked(self._next_request(key))
             if not await self._insist(client, key, _PATIENCE):
                 self.codes["given up"] += 1
+            await asyncio.sleep(self._random.uniform(0.0, self._breath))
 
-    def _next_request(self, key: str) -> DeployRequest | RollbackRequest:
+    def _next_request(self, key: str) -> Request:
         entity_id = self._random.choice(self.entities)
-        recent = self._active[entity_id]
+        recent = self._recent[entity_id]
         if recent and self._random.random() < 0.25:
             chosen = recent.pop()
-            return RollbackRequest(deployment_id=chosen.deployment_id, reason=key, rolled_back_by="faults")
+            return RollbackRequest(deployment_id=chosen, reason=key, rolled_back_by="faults")
         return DeployRequest(
             entity_id=entity_id,
             environment=self._random.choice(_ENVIRONMENTS),
@@ -138,20 +156,25 @@ class Load:
                 asked.answers.append(Answer(None, problem.code))
             else:
                 asked.answers.append(Answer(str(deployment.deployment_id)))
-                if isinstance(asked.request, DeployRequest):
-                    self._remember(deployment)
+                self.shown.add((str(deployment.deployment_id), deployment.status))
+                self._remember(deployment)
             self.acknowledged_at.append(time.monotonic())
             return True
         return False
 
-    async def _ask(
-        self, client: LibraryClient, request: DeployRequest | RollbackRequest, key: str
-    ) -> Deployment:
-        if isinstance(request, DeployRequest):
-            return await client.deploy(request, idempotency_key=key, timeout=_TIMEOUT)
-        return await client.rollback(request, idempotency_key=key, timeout=_TIMEOUT)
+    async def _ask(self, client: LibraryClient, request: Request, key: str) -> Deployment:
+        match request:
+            case DeployRequest():
+                return await client.deploy(request, idempotency_key=key, timeout=_TIMEOUT)
+            case RollbackRequest():
+                return await client.rollback(request, idempotency_key=key, timeout=_TIMEOUT)
+            case ConfirmRequest():
+                return await client.confirm(request, idempotency_key=key, timeout=_TIMEOUT)
+            case HealthReport():
+                return await client.report_health(request, idempotency_key=key, timeout=_TIMEOUT)
 
     def _remember(self, deployment: Deployment) -> None:
-        recent = self._active[deployment.entity_id]
-        recent.append(deployment)
-        del recent[:-_RECENT]
+        recent = self._recent[deployment.entity_id]
+        if deployment.status == "active" and deployment.deployment_id not in recent:
+            recent.append(deployment.deployment_id)
+            del recent[:-_RECENT]

@@ -11,8 +11,8 @@ from nats.aio.msg import Msg
 
 from contracts import headers, subjects
 from contracts.endpoints import ENDPOINTS
-from tests.faults.checker import Finding
 from tests.faults.fault import Fault, Wrong
+from tests.faults.observed import Finding
 from tests.faults.plant import Plant
 from tests.faults.workers import one_worker
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from tests.faults.observed import Finding, Span
 from tests.faults.proxy import Proxy
 from tests.system import Process, System
 
@@ -57,6 +58,8 @@ class KeptWorker:
 class Plant:
     """Servers of their own for one fault after the other, each with the workers that it asks for."""
 
+    outages: Sequence[Span] = ()
+
     def __init__(self, system: System | None = None) -> None:
         self.system = system or System()
         self.workers: list[KeptWorker] = []
@@ -81,6 +84,10 @@ class Plant:
         """Stop everything and remove its files."""
         await self.clear()
         await asyncio.to_thread(self.system.stop)
+
+    async def differences(self) -> list[Finding]:
+        """What the plant itself finds wrong once all has settled."""
+        return []
 
     async def start_worker(self, program: Sequence[str] = OUR_PROGRAM, **settings: str) -> KeptWorker:
         """One more worker, ready, with further settings in its environment."""

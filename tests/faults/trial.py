@@ -8,9 +8,10 @@ from typing import cast
 
 from contracts.client import LibraryClient
 from tests.faults import evidence
-from tests.faults.checker import Finding, Kind, check
+from tests.faults.checker import check
 from tests.faults.fault import Fault, Wrong
 from tests.faults.load import Load
+from tests.faults.observed import Evidence, Finding, Kind
 from tests.faults.plant import Plant
 
 _CONNECTIONS = 4
@@ -28,6 +29,7 @@ class Row:
     findings: tuple[Finding, ...]
     longest_gap: float
     codes: dict[str, int]
+    events: dict[str, int]
 
     def count(self, kind: Kind) -> int:
         """How many findings are of a kind."""
@@ -43,14 +45,15 @@ async def trial(fault: Fault, plant: Plant, seconds: float) -> Row:
                 await stack.enter_async_context(await LibraryClient.connect(plant.nats_url))
                 for _ in range(_CONNECTIONS)
             ]
-            load = Load(clients)
+            load = fault.load(clients)
             await load.prepare()
             blow = asyncio.create_task(fault.strike(plant, seconds))
             await load.run(seconds)
             findings = await _outcome(blow)
             await load.ask_again()
-        findings += check(await evidence.settled(plant, load))
-        return _row(fault, load, findings)
+        seen = await evidence.settled(plant, load)
+        findings += [*load.findings, *check(seen), *await plant.differences()]
+        return _row(fault, load, findings, seen)
     finally:
         await plant.clear()
 
@@ -64,7 +67,7 @@ async def _outcome(blow: asyncio.Task[None]) -> list[Finding]:
     return []
 
 
-def _row(fault: Fault, load: Load, findings: list[Finding]) -> Row:
+def _row(fault: Fault, load: Load, findings: list[Finding], seen: Evidence) -> Row:
     last = Counter(
         cast(bool, asked.answers[-1].refusal is None) for asked in load.asked.values() if asked.answers
     )
@@ -76,4 +79,5 @@ def _row(fault: Fault, load: Load, findings: list[Finding]) -> Row:
         tuple(findings),
         load.longest_gap,
         dict(load.codes),
+        dict(Counter(event.name for event in seen.events)),
     )

@@ -8,8 +8,8 @@ from contextlib import closing
 import psycopg2
 from psycopg2.errors import DeadlockDetected, LockNotAvailable
 
-from tests.faults.checker import Finding
 from tests.faults.fault import Fault, Wrong
+from tests.faults.observed import Finding
 from tests.faults.plant import Plant
 from tests.system import Process
 
