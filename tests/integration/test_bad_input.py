@@ -5,7 +5,7 @@ import json
 import pytest
 
 from contracts import subjects
-from contracts.deployments import DeployRequest
+from contracts.deployments import ConfirmRequest, DeployRequest
 from contracts.endpoints import ENDPOINTS
 from contracts.examples import example
 from contracts.limits import MAX_BODY_BYTES
@@ -130,6 +130,8 @@ async def test_every_empty_string_and_wrong_word_is_named(inbox, endpoint):
     takes_any_text = {"description"}
     if endpoint.request is DeployRequest:
         takes_any_text |= {"deployment_method", "expected_version", "reason"}
+    if endpoint.request is ConfirmRequest:
+        takes_any_text |= {"error"}
     body = dict.fromkeys(names, "")
 
     problem = problem_of(await inbox.only_reply(endpoint.subject, json.dumps(body).encode()))

@@ -1,4 +1,4 @@
-"""Environments where an agent confirms what is deployed, over each of the three transports."""
+"""Environments where an agent confirms what is deployed: over each transport, most over NATS and HTTP."""
 
 import asyncio
 import json
@@ -63,6 +63,20 @@ def rolls_back(transport: Transport) -> Transport:
     return transport
 
 
+@pytest.fixture
+def twin_confirmed(twin: Transport) -> Transport:
+    """As ``confirmed``, over the two transports of programs."""
+    set_environment(twin, activation="confirmed")
+    return twin
+
+
+@pytest.fixture
+def twin_rolls_back(twin: Transport) -> Transport:
+    """As ``rolls_back``, over the two transports of programs."""
+    set_environment(twin, auto_rollback=True, unhealthy_after=1)
+    return twin
+
+
 def gone_back(transport: Transport) -> tuple[Body, Body, Body]:
     """An entity, its deployment that came back, and the one that went back for its health."""
     entity = create(transport)
@@ -84,17 +98,17 @@ def lift(transport: Transport, quarantine_id: str) -> Body:
     )
 
 
-def test_settings_change_one_by_one_and_hold_for_the_next_deploy(transport: Transport):
+def test_settings_change_one_by_one_and_hold_for_the_next_deploy(twin: Transport):
     changed = set_environment(
-        transport, activation="confirmed", confirm_timeout_s=77, concurrency="queue", auto_rollback=True
+        twin, activation="confirmed", confirm_timeout_s=77, concurrency="queue", auto_rollback=True
     )
     Environment.model_validate(changed)
-    assert set_environment(transport, auto_rollback=False, updated_by="ann") == {
+    assert set_environment(twin, auto_rollback=False, updated_by="ann") == {
         **changed,
         "auto_rollback": False,
     }
 
-    started = Deployment.model_validate(deploy(transport, create(transport), PLACE))
+    started = Deployment.model_validate(deploy(twin, create(twin), PLACE))
 
     assert started.status == "deploying"
     assert started.confirm_by is not None
@@ -136,15 +150,17 @@ def test_the_first_word_counts_and_one_on_nothing_is_refused(confirmed: Transpor
     assert get(confirmed, started)["status"] == "active"
 
 
-def test_a_second_deploy_is_refused_until_the_first_is_decided_unless_it_supersedes_it(confirmed: Transport):
-    entity = create(confirmed)
-    first = deploy(confirmed, entity, PLACE)
+def test_a_second_deploy_is_refused_until_the_first_is_decided_or_superseded(
+    twin_confirmed: Transport,
+):
+    entity = create(twin_confirmed)
+    first = deploy(twin_confirmed, entity, PLACE)
 
-    assert refusal(deploy, confirmed, entity, PLACE)["code"] == "deployment_in_progress"
-    second = deploy(confirmed, entity, PLACE, supersede_pending=True)
+    assert refusal(deploy, twin_confirmed, entity, PLACE)["code"] == "deployment_in_progress"
+    second = deploy(twin_confirmed, entity, PLACE, supersede_pending=True)
 
     assert second["status"] == "deploying"
-    superseded = get(confirmed, first)
+    superseded = get(twin_confirmed, first)
     assert superseded["status"] == "failed"
     assert second["deployment_id"] in superseded["error_logs"]
 
@@ -184,20 +200,20 @@ async def test_a_deploy_that_waits_has_half_a_minute_over_http_where_its_caller_
         assert before < deadline - timedelta(seconds=seconds) < after
 
 
-def test_health_reports_are_kept_with_the_deployment_and_in_its_history(transport: Transport):
-    deployment = deploy(transport, create(transport), PLACE)
+def test_health_reports_are_kept_with_the_deployment_and_in_its_history(twin: Transport):
+    deployment = deploy(twin, create(twin), PLACE)
 
-    report_health(transport, deployment, "healthy")
-    reported = report_health(transport, deployment, "degraded", details={"error_rate": 0.04})
+    report_health(twin, deployment, "healthy")
+    reported = report_health(twin, deployment, "degraded", details={"error_rate": 0.04})
 
     Deployment.model_validate(reported)
     assert [each["status"] for each in reported["health_checks"]] == ["healthy", "degraded"]
     assert reported["health_checks"][1]["details"] == {"error_rate": 0.04}
     assert reported["last_health_check"] == reported["health_checks"][1]["reported_at"]
-    last = history(transport, deployment)[-1]
+    last = history(twin, deployment)[-1]
     assert (names([last]), last.data.action, last.data.actor) == (["health"], "none", "shop-1")
     nowhere = {"deployment_id": str(uuid4())}
-    assert refusal(report_health, transport, nowhere, "healthy")["code"] == "deployment_not_found"
+    assert refusal(report_health, twin, nowhere, "healthy")["code"] == "deployment_not_found"
 
 
 def test_what_is_unhealthy_goes_back_and_what_came_back_stays(rolls_back: Transport):
@@ -208,53 +224,51 @@ def test_what_is_unhealthy_goes_back_and_what_came_back_stays(rolls_back: Transp
     assert report_health(rolls_back, before, "unhealthy")["status"] == "active"
 
 
-def test_what_went_back_for_its_health_is_deployed_there_again_once_it_is_lifted(rolls_back: Transport):
-    entity, _, after = gone_back(rolls_back)
+def test_what_went_back_for_its_health_is_deployed_there_again_once_it_is_lifted(twin_rolls_back: Transport):
+    entity, _, after = gone_back(twin_rolls_back)
 
-    problem = refusal(deploy, rolls_back, entity, PLACE, config_override={"a": 2})
+    problem = refusal(deploy, twin_rolls_back, entity, PLACE, config_override={"a": 2})
     assert problem["code"] == "quarantined"
-    (held,) = quarantines(rolls_back, entity, environment=PLACE)
+    (held,) = quarantines(twin_rolls_back, entity, environment=PLACE)
     assert held["deployment_id"] == after["deployment_id"]
     assert problem["quarantine_id"] == held["quarantine_id"]
-    lifted = lift(rolls_back, held["quarantine_id"])
+    lifted = lift(twin_rolls_back, held["quarantine_id"])
 
     assert Quarantined.model_validate(lifted).lifted_by == "ann"
-    assert lift(rolls_back, held["quarantine_id"]) == lifted
-    assert quarantines(rolls_back, entity) == []
-    assert quarantines(rolls_back, entity, status="lifted") == [lifted]
-    assert deploy(rolls_back, entity, PLACE, config_override={"a": 2})["status"] == "active"
-    assert refusal(lift, rolls_back, str(uuid4()))["code"] == "not_found"
+    assert lift(twin_rolls_back, held["quarantine_id"]) == lifted
+    assert quarantines(twin_rolls_back, entity) == []
+    assert quarantines(twin_rolls_back, entity, status="lifted") == [lifted]
+    assert deploy(twin_rolls_back, entity, PLACE, config_override={"a": 2})["status"] == "active"
+    assert refusal(lift, twin_rolls_back, str(uuid4()))["code"] == "not_found"
 
 
-def test_a_quarantine_is_overridden_with_a_reason(rolls_back: Transport):
-    entity, _, _ = gone_back(rolls_back)
+def test_a_quarantine_is_overridden_with_a_reason(twin_rolls_back: Transport):
+    entity, _, _ = gone_back(twin_rolls_back)
     again = {"config_override": {"a": 2}, "override_quarantine": True}
 
-    problem = refusal(deploy, rolls_back, entity, PLACE, **again)
+    problem = refusal(deploy, twin_rolls_back, entity, PLACE, **again)
     assert [fault["field"] for fault in problem["errors"]] == ["override_quarantine"]
 
-    assert deploy(rolls_back, entity, PLACE, **again, reason="it was the disk")["status"] == "active"
+    assert deploy(twin_rolls_back, entity, PLACE, **again, reason="it was the disk")["status"] == "active"
 
 
-def test_what_was_active_at_a_time_is_shown_as_it_is_now(transport: Transport):
-    entity = create(transport)
+def test_what_was_active_at_a_time_is_shown_as_it_is_now(twin: Transport):
+    entity = create(twin)
     before = datetime.now(UTC)
-    first = deploy(transport, entity, PLACE)
+    first = deploy(twin, entity, PLACE)
     between = datetime.now(UTC)
-    second = deploy(transport, entity, PLACE)
+    second = deploy(twin, entity, PLACE)
     after = datetime.now(UTC)
-    retire(transport, second)
+    retire(twin, second)
 
     def then(at: datetime, **fields: Any) -> list[Body]:
-        listed = transport.ask(
-            subjects.DEPLOY_AS_OF, at=at.isoformat(), entity_id=entity["entity_id"], **fields
-        )
+        listed = twin.ask(subjects.DEPLOY_AS_OF, at=at.isoformat(), entity_id=entity["entity_id"], **fields)
         assert DeploymentList.model_validate(listed).total == len(listed["deployments"])
         return listed["deployments"]
 
     assert then(before) == []
-    assert then(between) == [get(transport, first)]
-    assert then(after, environment=PLACE) == [get(transport, second)]
+    assert then(between) == [get(twin, first)]
+    assert then(after, environment=PLACE) == [get(twin, second)]
     assert then(after, environment="production") == []
     assert then(datetime.now(UTC)) == []
 
@@ -270,16 +284,14 @@ def test_the_future_is_not_known(transport: Transport):
     assert [fault["field"] for fault in problem["errors"]] == ["at"]
 
 
-def test_an_agent_that_runs_something_else_than_what_is_active_is_behind(
-    transport: Transport, system: System
-):
-    entity = create(transport)
-    deployment = deploy(transport, entity, PLACE)
-    (completed,) = history(transport, deployment)
+def test_an_agent_that_runs_something_else_than_what_is_active_is_behind(twin: Transport, system: System):
+    entity = create(twin)
+    deployment = deploy(twin, entity, PLACE)
+    (completed,) = history(twin, deployment)
     agent_runs(system, PLACE, entity, None, None)
 
     def behind() -> list[Body]:
-        found = transport.ask(subjects.DEPLOY_CONVERGENCE, environment=PLACE)
+        found = twin.ask(subjects.DEPLOY_CONVERGENCE, environment=PLACE)
         Convergence.model_validate(found)
         return [
             each
