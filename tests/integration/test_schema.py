@@ -13,8 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from tests.system import Process, System, free_port
+from tests.upkeep import connected
 from worker.store import schema, unit_of_work
-from worker.store.migrate import configuration, migrate
+from worker.store.migrate import configuration, migrate, move
 from worker.store.tables import metadata
 
 ENDED_WITHIN = 20
@@ -166,3 +167,26 @@ def test_every_wrong_setting_is_named_in_a_line_of_its_own(system):
 
     assert status == 2
     assert sorted(line.split(":")[1].strip() for line in lines) == sorted(wrong)
+
+
+async def test_when_what_was_active_is_found_in_the_log_of_a_database_of_the_release_before(own_system):
+    own_system.start_servers()
+    own_system.start_worker().wait_for_line("worker_ready")
+    async with connected(own_system) as caller:
+        entity = await caller.create()
+        first = await caller.deploy(entity)
+        for _ in range(2):
+            await caller.rollback(await caller.deploy(entity))
+        await caller.retire(first)
+    kept = "SELECT * FROM former_activations ORDER BY activated_at"
+    known = own_system.sql(kept)
+    own_system.workers[0].stop()
+    engine = unit_of_work.connect(own_system.database_url, name="tests", size=1)
+    for revision in ("0002", schema.REVISIONS[-1]):
+        with unit_of_work.transaction(engine) as connection:
+            move(connection, revision)
+    engine.dispose()
+
+    assert len(known) == 2
+    assert {str(row[0]) for row in known} == {first["deployment_id"]}
+    assert own_system.sql(kept) == known
