@@ -1,6 +1,5 @@
 """The product as separate processes on real servers, for tests to drive and to break."""
 
-import asyncio
 import os
 import shutil
 import signal
@@ -13,16 +12,13 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import psycopg2
 
-from worker.bootstrap import migrate
 from worker.embedded.nats_server import NatsServer
 from worker.embedded.postgres import PostgresServer
-from worker.settings import Settings
 
 READY_SECONDS = 20
 
@@ -121,9 +117,8 @@ class System:
     def start_servers(self) -> None:
         self.nats.start()
         self.postgres.start()
-        settings = Settings(nats_url=self.nats_url, database_url=self.database_url)
-        with ThreadPoolExecutor(1) as beside:  # a test may have an event loop of its own here
-            beside.submit(asyncio.run, migrate(settings)).result()
+        migrate = Process("migrate", self.environment)
+        assert migrate.popen.wait(READY_SECONDS) == 0, "\n".join(migrate.lines)
 
     def start_worker(self, **settings: str) -> Process:
         worker = Process("worker", {**self.environment, **settings})
