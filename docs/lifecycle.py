@@ -21,7 +21,7 @@ STARTS: dict[DeploymentStatus, str] = {
 WHEN: dict[tuple[DeploymentStatus, DeploymentStatus], str] = {
     ("pending", "deploying"): "its turn, and still valid",
     ("pending", "active"): "its turn, where the environment was made instant meanwhile",
-    ("pending", "failed"): "its turn, and no longer valid; or overtaken by a rollback",
+    ("pending", "failed"): "its turn, and no longer valid; superseded; or overtaken by a rollback",
     ("deploying", "active"): "confirmed by its agent",
     (
         "deploying",
@@ -48,6 +48,10 @@ stateDiagram-v2
 
 At most one deployment of an entity in an environment is `active`, and at most one `deploying`: two partial
 unique indexes of PostgreSQL say so, whatever the code does.
+
+What is `deploying` or `pending` does not stay so. The first word of an agent decides; without one, the
+database's clock does, past `confirm_by`. The transaction that decides it gives the next in line its turn: a
+`pending` one has no `confirm_by` before that. Superseding and a rollback end the whole line at once.
 
 What can be rolled back to: {targets}. What `failed` never was active, and never will be.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from contracts import subjects
 from tests.upkeep import checked, connected, published
 from worker.domain import audit
+from worker.store import schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w[\w ]*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -69,3 +70,15 @@ def test_every_difference_there_is_stands_in_its_table():
     there = {*FINDINGS.findall(written), "active_twice", "deploying_twice"}
     assert len(there) > 10
     assert there <= named
+
+
+def test_the_indexes_that_it_has_made_before_an_upgrade_are_those_of_the_migration():
+    migration = one_line(Path(schema.__file__).with_name("migrations") / "versions" / "0003_confirmed.py")
+    statements = re.findall(r"^    (CREATE INDEX CONCURRENTLY .*?);$", PAGE, re.MULTILINE | re.DOTALL)
+    made = [" ".join(each.split()).replace("CONCURRENTLY", "IF NOT EXISTS") for each in statements]
+    assert len(made) == migration.count("CREATE INDEX IF NOT EXISTS") > 0
+    assert [each for each in made if each not in migration] == []
+
+
+def one_line(path):
+    return " ".join(path.read_text(encoding="utf-8").split())
