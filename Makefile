@@ -67,8 +67,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-heade
 
 lock: $(STAMP) ## Renew the locks from pyproject.toml; with ARGS=--upgrade to the newest versions.
 	$(BIN)/pip install --quiet 'uv>=0.9'
-	$(COMPILE) $(ARGS) --extra embedded --group dev -o requirements.lock pyproject.toml
-	$(COMPILE) --constraint requirements.lock -o requirements-runtime.lock pyproject.toml
+	$(COMPILE) $(ARGS) --extra embedded --extra telemetry --group dev -o requirements.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --extra telemetry -o requirements-runtime.lock pyproject.toml
 
 clean: ## Remove .venv and caches; the state of `make up` in .library stays.
 	rm -rf "$$(readlink -f $(VENV))" $(VENV) dist build .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
