@@ -8,6 +8,7 @@ from typing import Literal
 
 from contracts import subjects
 from contracts.convergence import Convergence, ConvergenceRequest
+from contracts.delivery import Delivery
 from contracts.deployments import (
     AsOfRequest,
     ConfirmRequest,
@@ -264,6 +265,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         routes=(Route("POST", f"{_API}/quarantine/{{quarantine_id}}/lift"),),
         writes=True,
         problems=("not_found",),
+    ),
+    Endpoint(
+        subject=subjects.DELIVERY_GET,
+        summary="How delivery goes in each environment: the four figures of DORA",
+        request=Empty,
+        reply=Delivery,
+        routes=(Route("GET", f"{_API}/delivery"),),
     ),
     Endpoint(
         subject=subjects.STATUS_GET,

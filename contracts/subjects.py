@@ -26,6 +26,7 @@ ENTITY_DELETE = "library.entity.delete"
 ENTITY_DEPLOYMENTS = "library.entity.deployments"
 QUARANTINE_LIST = "library.quarantine.list"
 QUARANTINE_LIFT = "library.quarantine.lift"
+DELIVERY_GET = "library.delivery.get"
 STATUS_GET = "library.status.get"
 
 REPLY_PREFIXES = ("_INBOX.", "_R_.")
@@ -39,6 +40,7 @@ COMMANDS_STREAM = "LIBRARY_COMMANDS"
 COMMANDS_WILDCARD = "library.commands.*"
 COMMAND_DEPLOY = "library.commands.deploy"
 COMMAND_ROLLBACK = "library.commands.rollback"
+COMMANDS = (COMMAND_DEPLOY, COMMAND_ROLLBACK)
 COMMANDS_CONSUMER = "library-worker"
 
 DEAD_STREAM = "LIBRARY_DEAD"
@@ -50,6 +52,9 @@ APPLIED_BUCKET = "library-applied"
 
 EXPIRY = "library.internal.expiry"
 """The operation that nobody asks for: a deployment was not confirmed in time."""
+
+FIGURES = "library.internal.figures"
+"""Each worker answers with what it has counted: ``contracts.metrics.WorkerFigures``."""
 
 OUTBOX_WAKE = "library.internal.outbox"
 """A hint, without a promise, from a worker that committed to the one whose relay leads."""

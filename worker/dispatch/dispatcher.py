@@ -14,6 +14,7 @@ from contracts import subjects
 from contracts.problems import ProblemError
 from worker.dispatch import batch, reading
 from worker.dispatch.answer import Answer
+from worker.dispatch.figures import LaneFigures
 from worker.dispatch.queue import CommandQueue, Taken, Ties
 from worker.dispatch.transitions import Announced, log_transitions
 from worker.domain.command import Command
@@ -63,8 +64,9 @@ class Dispatcher:
         self._writes, self._reads = writes, reads
         self._sink, self._committed, self._status = sink, committed, status
         self._batch_size = batch_size
-        self._clock = reading.DatabaseClock()
+        self._reader = reading.Reader()
         self._announced: list[Announced] = []
+        self.figures = LaneFigures()
         self.write_queue: CommandQueue[Ticket] = CommandQueue(queue_size)
         self.read_queue: CommandQueue[Ticket] = CommandQueue(queue_size)
         self._threads = [
@@ -105,6 +107,7 @@ class Dispatcher:
             result = self._result(taken)
             pairs = zip(taken.items, result.answers, strict=True)
             self._sink([(ticket, answer) for ticket, answer in pairs if answer])
+            self.figures.count(len(taken.items), self._announced)
             log_transitions(self._announced)
             self._announced.clear()
             self.write_queue.settle(taken, result.put_off)
@@ -119,7 +122,7 @@ class Dispatcher:
             if command.operation == subjects.STATUS_GET:
                 return self._read_status(command)
             body = unit_of_work.read(
-                self._reads, lambda transaction: reading.answer(command, transaction, self._clock)
+                self._reads, lambda transaction: self._reader.answer(command, transaction)
             )
         except Exception as error:  # noqa: BLE001 - every request is answered
             return _failure(command, error)
@@ -128,7 +131,9 @@ class Dispatcher:
     def _read_status(self, command: Command[Any]) -> Answer:
         """The status is told while the database is away, too; then nobody knows whether it is too late."""
         with contextlib.suppress(DatabaseUnavailable):
-            unit_of_work.read(self._reads, lambda transaction: self._clock.require_time(command, transaction))
+            unit_of_work.read(
+                self._reads, lambda transaction: self._reader.clock.require_time(command, transaction)
+            )
         return Answer(self._status())
 
     def _result(self, taken: Taken[Ticket]) -> batch.Result:

@@ -60,6 +60,11 @@ class CommandQueue(Generic[T]):
         return len(self._fresh) + len(self._put_off)
 
     @property
+    def size(self) -> int:
+        """How many may wait."""
+        return self._size
+
+    @property
     def is_full(self) -> bool:
         """Whether nothing more goes in."""
         return len(self) >= self._size

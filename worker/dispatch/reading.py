@@ -21,6 +21,7 @@ from contracts.problems import ProblemError
 from contracts.quarantine import QuarantineListRequest
 from worker import rendering
 from worker.dispatch import convergence
+from worker.dispatch.delivery import DeliveryFigures
 from worker.domain.command import Command
 from worker.domain.errors import DeadlineExceeded, DeploymentNotFound, EntityNotFound
 from worker.operations import validate
@@ -52,10 +53,19 @@ class DatabaseClock:
             raise DeadlineExceeded
 
 
-def answer(command: Command[Any], transaction: Transaction, clock: DatabaseClock) -> bytes:
-    """The body that answers. Raises ``ProblemError``."""
-    clock.require_time(command, transaction)
-    return READS[command.operation](command, transaction)
+class Reader:
+    """Answers what is read; for any threads. What it keeps is for the sake of the database."""
+
+    def __init__(self) -> None:
+        self.clock = DatabaseClock()
+        self._delivery = DeliveryFigures()
+
+    def answer(self, command: Command[Any], transaction: Transaction) -> bytes:
+        """The body that answers. Raises ``ProblemError``."""
+        self.clock.require_time(command, transaction)
+        if command.operation == subjects.DELIVERY_GET:
+            return self._delivery.answer(transaction)
+        return READS[command.operation](command, transaction)
 
 
 def _validate(command: Command[DeployRequest], transaction: Transaction) -> bytes:

@@ -50,7 +50,8 @@ class Decision:
 class WaitingEvent:
     """A written event that is not published yet.
 
-    ``outbox_id`` names its transaction's row, ``left_behind`` counts the events that come after it there.
+    ``outbox_id`` names its transaction's row, ``left_behind`` counts the events that come after it there, and
+    ``waited`` is how long ago that was, in seconds, when it was read.
     """
 
     outbox_id: int
@@ -58,3 +59,4 @@ class WaitingEvent:
     event_id: str
     nats_subject: str
     body: bytes
+    waited: float

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,26 +10,9 @@ from nats.aio.msg import Msg
 
 from contracts import subjects
 from contracts.endpoints import Endpoint
+from worker.domain.figures import Outcomes
 
 _TYPE = "io.nats.micro.v1.{}_response"
-
-
-@dataclass(slots=True)
-class Counters:
-    """What an endpoint has seen since the worker's start; times in nanoseconds."""
-
-    requests: int = 0
-    errors: int = 0
-    processing_time: int = 0
-    last_error: str = ""
-
-    def count(self, nanoseconds: int, error: str | None) -> None:
-        """Count a request that was answered, with the problem's code if it was refused."""
-        self.requests += 1
-        self.processing_time += nanoseconds
-        if error is not None:
-            self.errors += 1
-            self.last_error = error
 
 
 class Discovery:
@@ -42,7 +24,7 @@ class Discovery:
         identifier: str,
         version: str,
         endpoints: Iterable[Endpoint],
-        counters: Mapping[str, Counters],
+        outcomes: Mapping[str, Outcomes],
     ) -> None:
         self._identity = {
             "name": subjects.SERVICE,
@@ -51,7 +33,7 @@ class Discovery:
             "metadata": {},
         }
         self._endpoints = tuple(endpoints)
-        self._counters = counters
+        self._outcomes = outcomes
         self._started = datetime.now(UTC)
 
     async def start(self, connection: Client) -> None:
@@ -91,7 +73,7 @@ class Discovery:
             **self._identity,
             "started": self._started.isoformat().replace("+00:00", "Z"),
             "endpoints": [
-                {**_address(endpoint), **_figures(self._counters[endpoint.subject])}
+                {**_address(endpoint), **_figures(self._outcomes[endpoint.subject])}
                 for endpoint in self._endpoints
             ],
         }
@@ -101,11 +83,12 @@ def _address(endpoint: Endpoint) -> dict[str, Any]:
     return {"name": endpoint.name, "subject": endpoint.subject, "queue_group": subjects.QUEUE_GROUP}
 
 
-def _figures(counters: Counters) -> dict[str, Any]:
+def _figures(outcomes: Outcomes) -> dict[str, Any]:
+    requests, nanoseconds = outcomes.requests, int(outcomes.durations.total * 1e9)
     return {
-        "num_requests": counters.requests,
-        "num_errors": counters.errors,
-        "last_error": counters.last_error,
-        "processing_time": counters.processing_time,
-        "average_processing_time": counters.processing_time // max(1, counters.requests),
+        "num_requests": requests,
+        "num_errors": outcomes.errors,
+        "last_error": outcomes.last_error,
+        "processing_time": nanoseconds,
+        "average_processing_time": nanoseconds // max(1, requests),
     }

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from typing import Protocol, TypeVar
 
 import structlog
@@ -16,7 +17,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from contracts import headers, subjects
+from contracts.metrics import SECONDS
 from worker.domain.changes import WaitingEvent
+from worker.domain.figures import Histogram
 from worker.messaging import live_state
 from worker.messaging.mirror import ActiveMirror, Mirror, PendingMirror, Views
 from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, InDoubt, Message, Refused, StreamWriter
@@ -65,6 +68,7 @@ class Relay:
         self._round_done = asyncio.Event()
         self.leads = False
         self.published = 0
+        self.lag = Histogram(SECONDS)
         self.last_published_at: float | None = None
 
     def wake(self) -> None:
@@ -175,10 +179,13 @@ class Relay:
 
     async def _round(self, source: Source) -> int:
         waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
+        read_at = time.monotonic()
         if waiting:
             await self._events.publish([_message(event) for event in waiting])
             self.published += len(waiting)
             self.last_published_at = time.monotonic()
+            for waited, events in groupby(event.waited for event in waiting):
+                self.lag.observe_many(waited + self.last_published_at - read_at, sum(1 for _ in events))
             self._remember_places([event.nats_subject for event in waiting])
         await self._settle_and_refresh(source, waiting)
         return len(waiting)

@@ -17,22 +17,24 @@ _LEADER_LOCK = 7_236_501_945
 _IDLE_LIMIT = "SET idle_session_timeout = '10s'"
 
 # Few rows at a time, so that those who are behind do not read the same ids again and again.
-_NAMED = "SELECT outbox_id, event_ids::text[] FROM outbox ORDER BY outbox_id LIMIT 100"
+_WAITED = "extract(epoch FROM clock_timestamp() - created_at)::float8"
+_NAMED = f"SELECT outbox_id, event_ids::text[], {_WAITED} FROM outbox ORDER BY outbox_id LIMIT 100"  # noqa: S608 - made of constants
 
 # Rows are numbered under the entity's lock, so an entity's events stand in the order of their sequence, and
 # whatever is visible of them has no gap.
-_WAITING = """
-SELECT outbox_id, left_behind, event_id::text, nats_subject, body FROM (
-    SELECT o.outbox_id, cardinality(o.event_ids) - position AS left_behind, e.event_id, e.nats_subject,
-        e.body, row_number() OVER reading AS number, sum(octet_length(e.body)) OVER reading AS size
-    FROM (SELECT outbox_id, event_ids FROM outbox ORDER BY outbox_id LIMIT %(events)s) o
+_WAITING = f"""
+SELECT outbox_id, left_behind, event_id::text, nats_subject, body, {_WAITED} FROM (
+    SELECT o.outbox_id, cardinality(o.event_ids) - position AS left_behind, o.created_at, e.event_id,
+        e.nats_subject, e.body, row_number() OVER reading AS number,
+        sum(octet_length(e.body)) OVER reading AS size
+    FROM (SELECT outbox_id, event_ids, created_at FROM outbox ORDER BY outbox_id LIMIT %(events)s) o
     CROSS JOIN LATERAL unnest(o.event_ids) WITH ORDINALITY AS named (event_id, position)
     JOIN events e ON e.event_id = named.event_id
     WINDOW reading AS (ORDER BY o.outbox_id, position)
 ) waiting
 WHERE number <= %(events)s AND (size <= %(bytes)s OR number = 1)
 ORDER BY number
-"""
+"""  # noqa: S608 - made of constants
 _DELETE = "DELETE FROM outbox WHERE outbox_id = ANY(%(ids)s)"
 _SHORTEN = """
 UPDATE outbox SET event_ids = event_ids[cardinality(event_ids) - %(left)s + 1 :] WHERE outbox_id = %(id)s
@@ -72,16 +74,18 @@ class Outbox:
         if not named:
             return []
         return self._known(named, events, size) or [
-            WaitingEvent(outbox_id, left_behind, event_id, nats_subject, body.encode())
-            for outbox_id, left_behind, event_id, nats_subject, body in self._execute(
+            WaitingEvent(outbox_id, left_behind, event_id, nats_subject, body.encode(), waited)
+            for outbox_id, left_behind, event_id, nats_subject, body, waited in self._execute(
                 _WAITING, events=events, bytes=size
             )
         ]
 
-    def _known(self, named: Sequence[tuple[int, list[str]]], events: int, size: int) -> list[WaitingEvent]:
+    def _known(
+        self, named: Sequence[tuple[int, list[str], float]], events: int, size: int
+    ) -> list[WaitingEvent]:
         """The next events up to the first that is not known here."""
         known: list[WaitingEvent] = []
-        for outbox_id, event_ids in named:
+        for outbox_id, event_ids, waited in named:
             for left_behind, event_id in zip(reversed(range(len(event_ids))), event_ids, strict=True):
                 event = self._recent.get(event_id)
                 if event is None or len(known) == events:
@@ -89,7 +93,9 @@ class Outbox:
                 size -= len(event.body)
                 if size < 0 and known:
                     return known
-                known.append(WaitingEvent(outbox_id, left_behind, event_id, event.nats_subject, event.body))
+                known.append(
+                    WaitingEvent(outbox_id, left_behind, event_id, event.nats_subject, event.body, waited)
+                )
         return known
 
     def settle(self, published: Sequence[WaitingEvent]) -> None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from contracts.subjects import STATUS_GET
-from worker.entrypoints.gateway import asyncapi_page, edge, health, openapi
+from worker.entrypoints.gateway import asyncapi_page, edge, health, metrics, openapi
 from worker.entrypoints.gateway.nats_connection import NatsConnection
 from worker.entrypoints.gateway.twins import handler, routes
 
@@ -37,6 +37,7 @@ def create_app(*, nats_url: str, request_timeout: float = 10.0) -> FastAPI:
     app.openapi = cache(openapi.document)  # type: ignore[method-assign]  # FastAPI's way to bring one's own
     edge.install(app)
     health.install(app, connection)
+    metrics.install(app, connection)
     asyncapi_page.install(app)
     for path, twins in routes():
         if any(twin.subject == STATUS_GET for twin in twins.values()):

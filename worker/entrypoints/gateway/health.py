@@ -59,11 +59,12 @@ def or_what_is_known(detailed: Handler, connection: NatsConnection) -> Handler:
 
 async def _parts(connection: NatsConnection) -> dict[str, str]:
     """The state of what a request needs."""
-    status = await _status(connection)
-    return {name: getattr(status, name).status for name in ("nats", "database", "worker")}
+    found = await status(connection)
+    return {name: getattr(found, name).status for name in ("nats", "database", "worker")}
 
 
-async def _status(connection: NatsConnection) -> Status:
+async def status(connection: NatsConnection) -> Status:
+    """The state of the parts, as far as somebody can tell it."""
     headers = {TRANSPORT: "http"}
     within = seconds_to_wait(headers, STATUS_TIMEOUT)
     try:

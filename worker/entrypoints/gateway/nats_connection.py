@@ -16,6 +16,9 @@ from nats.errors import (
     NoRespondersError,
     OutboundBufferLimitError,
 )
+from nats.errors import (
+    Error as NatsError,
+)
 from nats.errors import TimeoutError as NoReplyError
 
 from contracts.connection import sturdy
@@ -24,6 +27,7 @@ from contracts.problems import ProblemError
 _FIRST_CONNECTION = 1.0
 _RETRY = 1
 _CLOSE = 1.0
+_STALL = 0.05
 _log = structlog.get_logger(__name__)
 
 
@@ -89,6 +93,29 @@ class NatsConnection:
                 "No worker answered in time; the outcome is unknown."
                 " Ask again with the same Idempotency-Key.",
             ) from None
+
+    async def ask_all(self, subject: str, *, expected: int, within: float) -> list[bytes]:
+        """What everyone answers who listens; nothing while NATS is away.
+
+        Ends after ``within`` seconds, or when so many as are ``expected`` have answered and no further answer
+        came for a moment (the "stall" of NATS ADR-47).
+        """
+        client = self._client
+        if client is None or not client.is_connected:
+            return []
+        told: list[bytes] = []
+        inbox = client.new_inbox()
+        with contextlib.suppress(TimeoutError, NatsError):
+            async with asyncio.timeout(within):
+                replies = await client.subscribe(inbox)
+                try:
+                    await client.publish(subject, b"", reply=inbox)
+                    while True:
+                        patience = within if len(told) < max(expected, 1) else _STALL
+                        told.append((await replies.next_msg(timeout=patience)).data)
+                finally:
+                    await replies.unsubscribe()
+        return told
 
     async def _keep(self) -> None:
         """Connect, and connect anew when nats-py gives up, as it does at an error that the server names."""

@@ -5,6 +5,7 @@ with the outcome. While the answer is ``busy`` or ``unavailable`` the command wa
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +18,12 @@ from nats.js.api import ConsumerConfig
 from nats.js.errors import APIError
 
 from contracts import headers, subjects
+from contracts.metrics import SECONDS
 from contracts.problems import ProblemError
 from worker.dispatch.answer import Answer
 from worker.dispatch.dispatcher import Ticket
 from worker.domain.command import Command
+from worker.domain.figures import Outcomes
 from worker.entrypoints.nats import intake
 from worker.entrypoints.nats.deliveries import Deliveries
 from worker.entrypoints.nats.ingress import undecoded
@@ -45,6 +48,7 @@ class DurableCommands:
         self._submit: Callable[[Ticket], None]
         self._deliveries: Deliveries
         self._stopping = asyncio.Event()
+        self.outcomes = {subject: Outcomes(SECONDS) for subject in subjects.COMMANDS}
 
         @broker.subscriber(
             subjects.COMMANDS_WILDCARD,
@@ -90,7 +94,9 @@ class DurableCommands:
     async def _settle(self, message: Msg, command: Command[Any], answer: Answer) -> None:
         if answer.code in _WAITS:
             self._deliveries.keep(self._hold(message, command))
-        elif answer.code == "internal_error":
+            return
+        self._count(command.taken_at, message, answer.code)
+        if answer.code == "internal_error":
             deliveries = message.metadata.num_delivered
             if deliveries >= _TRIES:
                 problem = ProblemError("internal_error", f"It failed {deliveries} times.")
@@ -99,6 +105,10 @@ class DurableCommands:
                 await message.nak(delay=_SPACING_SECONDS[deliveries - 1])
         else:
             await message.ack()
+
+    def _count(self, taken: float, message: Msg, code: str | None) -> None:
+        if outcomes := self.outcomes.get(message.subject):
+            outcomes.count(time.monotonic() - taken, code)
 
     async def _hold(self, message: Msg, command: Command[Any]) -> None:
         """Keep it a while and submit it again; where the worker stops, another may have it."""

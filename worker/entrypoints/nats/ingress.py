@@ -22,16 +22,17 @@ from nats.aio.msg import Msg
 
 from contracts import subjects
 from contracts.endpoints import ENDPOINTS, Endpoint
+from contracts.metrics import SECONDS
 from contracts.problems import ProblemError
 from worker.dispatch.answer import Answer
 from worker.dispatch.convergence import AppliedThere
 from worker.dispatch.dispatcher import BUSY, Dispatcher, Ticket
 from worker.domain.command import Command
+from worker.domain.figures import Outcomes
 from worker.entrypoints.nats import intake
 from worker.entrypoints.nats.deliveries import Deliveries
 from worker.entrypoints.nats.waiting import HeldReplies
 from worker.messaging.applied import applied
-from worker.messaging.discovery import Counters
 
 log = structlog.get_logger()
 _HEADER_BYTES = 4096
@@ -56,7 +57,7 @@ class Ingress:
         self._deliveries: Deliveries
         self.held: HeldReplies
         self._asking, self._asks_agents = 0, asyncio.Semaphore(_ASKED_AT_ONCE)
-        self.counters = {endpoint.subject: Counters() for endpoint in ENDPOINTS}
+        self.outcomes = {endpoint.subject: Outcomes(SECONDS) for endpoint in ENDPOINTS}
         for endpoint in ENDPOINTS:
             self._subscribe(endpoint)
 
@@ -153,5 +154,5 @@ class Ingress:
         if len(answer.body) > connection.max_payload - _HEADER_BYTES:
             log.error("reply_too_large", subject=subject, request_id=identity, bytes=len(answer.body))
             answer = Answer.of_problem(_TOO_LARGE_TO_SAY, identity)
-        self.counters[subject].count(int((time.monotonic() - taken) * 1e9), answer.code)
+        self.outcomes[subject].count(time.monotonic() - taken, answer.code)
         await connection.publish(inbox, answer.body, headers=answer.headers(identity))

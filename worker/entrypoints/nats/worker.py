@@ -18,8 +18,10 @@ from nats.aio.client import Client
 from contracts.connection import sturdy
 from contracts.endpoints import ENDPOINTS
 from contracts.ids import new_id
+from contracts.metrics import WorkerFigures
 from worker import bootstrap
 from worker.dispatch.dispatcher import Dispatcher
+from worker.entrypoints.nats import figures
 from worker.entrypoints.nats.connection import Connectivity
 from worker.entrypoints.nats.deliveries import Deliveries
 from worker.entrypoints.nats.durable import DurableCommands
@@ -112,9 +114,10 @@ class Worker:
             identifier=self.identifier,
             version=bootstrap.VERSION,
             endpoints=ENDPOINTS,
-            counters=self.ingress.counters,
+            outcomes=self.ingress.outcomes,
         )
         await discovery.start(client)
+        await figures.tell(client, self.settings.reply_prefixes, self._figures)
         await _flush(client)
         self._tasks = [
             asyncio.create_task(self.relay.run()),
@@ -171,6 +174,18 @@ class Worker:
             if self.broker.connection.is_connected:
                 await subscription.drain()  # type: ignore[no-untyped-call]
 
+    def _figures(self) -> WorkerFigures:
+        return WorkerFigures(
+            worker=self.identifier,
+            version=bootstrap.VERSION,
+            uptime_seconds=time.monotonic() - self.started,
+            leads=self.relay.leads,
+            queues=figures.queues(self.dispatcher),
+            counts=figures.counts(
+                {**self.ingress.outcomes, **self.durable.outcomes}, self.dispatcher, self.relay
+            ),
+        )
+
     def _nats_figures(self) -> dict[str, Any]:
         client = self.broker.connection
         server = client.connected_url
@@ -181,7 +196,7 @@ class Worker:
         }
 
     def _worker_figures(self) -> dict[str, Any]:
-        counters = self.ingress.counters.values()
+        outcomes = self.ingress.outcomes.values()
         return {
             "status": "up",
             "id": self.identifier,
@@ -189,8 +204,8 @@ class Worker:
             "uptime_seconds": round(time.monotonic() - self.started, 1),
             "queued_commands": len(self.dispatcher.write_queue),
             "queued_reads": len(self.dispatcher.read_queue),
-            "requests": sum(each.requests for each in counters),
-            "refusals": sum(each.errors for each in counters),
+            "requests": sum(each.requests for each in outcomes),
+            "refusals": sum(each.errors for each in outcomes),
         }
 
     def _relay_figures(self) -> dict[str, Any]:
