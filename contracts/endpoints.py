@@ -35,6 +35,7 @@ from contracts.entities import (
 )
 from contracts.environments import Environment, EnvironmentList, EnvironmentSet
 from contracts.events import EventList
+from contracts.matrix import Matrix, MatrixRequest
 from contracts.problems import Code
 from contracts.quarantine import Quarantined, QuarantineLift, QuarantineList, QuarantineListRequest
 from contracts.status import Status
@@ -265,6 +266,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         routes=(Route("POST", f"{_API}/quarantine/{{quarantine_id}}/lift"),),
         writes=True,
         problems=("not_found",),
+    ),
+    Endpoint(
+        subject=subjects.DEPLOY_MATRIX,
+        summary="What runs where: entities by name, with what is active or on its way in each environment",
+        request=MatrixRequest,
+        reply=Matrix,
+        routes=(Route("GET", f"{_API}/matrix"),),
     ),
     Endpoint(
         subject=subjects.DELIVERY_GET,

@@ -16,6 +16,7 @@ from worker.domain.command import Durable
 from worker.domain.convergence import Applied, Beside
 from worker.domain.facts import Deployment, Document, Entity, Environment, Quarantine, Record
 from worker.operations.plan import Plan
+from worker.store.matrix import Row
 
 _SHOWN_BYTES = 4096
 
@@ -171,6 +172,12 @@ def plan(of: Plan) -> bytes:
             "changes": orjson.Fragment(Document.of(of.changes()).text),
         }
     )
+
+
+def matrix(rows: Iterable[Row], next_cursor: str | None) -> bytes:
+    """A ``Matrix`` of the contract."""
+    shown = [{**row._asdict(), "places": orjson.Fragment(row.places)} for row in rows]
+    return orjson.dumps({"rows": shown, "next_cursor": next_cursor})
 
 
 def listing(name: str, items: Iterable[bytes], **rest: Any) -> bytes:

@@ -481,7 +481,8 @@ async def succeeds(gateway):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/v1/nothing", "/api/v1/entities/", "/static-offline-docs/nothing", "//"]
+    "path",
+    ["/nothing", "/api/v1/nothing", "/api/v1/entities/", "/static-offline-docs/nothing", "/static/nothing"],
 )
 async def test_a_path_that_nothing_is_at_is_a_problem(gateway, path):
     is_problem(await gateway.get(path), "not_found", 404)

@@ -66,6 +66,8 @@ library.deploy.convergence   ConvergenceRequest    Convergence \
                              GET /api/v1/environments/{environment}/convergence 200
 library.quarantine.list      QuarantineListRequest QuarantineList  GET /api/v1/quarantine 200
 library.quarantine.lift      QuarantineLift        Quarantined     POST /api/v1/quarantine/{id}/lift 200
+library.deploy.matrix        MatrixRequest         Matrix          GET /api/v1/matrix 200
+library.delivery.get         Empty                 Delivery        GET /api/v1/delivery 200
 library.status.get           Empty                 Status          GET /health/detailed 200
 """
 ROWS = {tuple(line.split()) for line in WIRE.strip().splitlines()}

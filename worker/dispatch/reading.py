@@ -17,6 +17,7 @@ from contracts.deployments import (
 from contracts.entities import EntityGet, EntityListRequest
 from contracts.ids import id_of
 from contracts.limits import MAX_PAGE_BYTES
+from contracts.matrix import MatrixRequest
 from contracts.problems import ProblemError
 from contracts.quarantine import QuarantineListRequest
 from worker import rendering
@@ -25,7 +26,7 @@ from worker.dispatch.delivery import DeliveryFigures
 from worker.domain.command import Command
 from worker.domain.errors import DeadlineExceeded, DeploymentNotFound, EntityNotFound
 from worker.operations import validate
-from worker.store import as_of, facts, queries
+from worker.store import as_of, facts, matrix, queries
 from worker.store.facts import Wanted
 from worker.store.queries import Page, Which
 from worker.store.transaction import Transaction
@@ -167,6 +168,14 @@ def _quarantined(command: Command[QuarantineListRequest], transaction: Transacti
     return _listing("quarantined", page, rendering.quarantine, page=request.page, page_size=request.page_size)
 
 
+def _matrix(command: Command[MatrixRequest], transaction: Transaction) -> bytes:
+    request = command.request
+    rows, next_cursor = matrix.page(
+        transaction, from_name=request.from_name, cursor=request.cursor, page_size=request.page_size
+    )
+    return rendering.matrix(rows, next_cursor)
+
+
 def _listing(name: str, found: Page[Any], render: Callable[[Any], bytes], **rest: Any) -> bytes:
     """A page, ended early where its reply would grow beyond 4 MiB."""
     shown: list[bytes] = []
@@ -194,6 +203,7 @@ READS: Mapping[str, Read] = {
     subjects.DEPLOY_LIST: _deployments,
     subjects.DEPLOY_HISTORY: _history,
     subjects.DEPLOY_AS_OF: _as_of,
+    subjects.DEPLOY_MATRIX: _matrix,
     subjects.DEPLOY_CONVERGENCE: convergence.answer,
     subjects.QUARANTINE_LIST: _quarantined,
     subjects.ENVIRONMENT_LIST: _environments,

@@ -1,0 +1,1 @@
+"""The dashboard: pages for people, of what is asked through NATS as everybody asks."""
