@@ -9,8 +9,8 @@ from contracts.values import Reply
 class EnvironmentDelivery(Reply):
     """An environment's figures; times in seconds, medians; None where nothing tells.
 
-    They are of the last ``window_days``, and of its newest 5,000 deployments at most. A lead time runs from an
-    entity's change to the first deployment of it being active; a time to restore from a deployment being
+    They are of the last ``window_days``, and of its newest 5,000 deployments at most. A lead time runs from
+    an entity's change to the first deployment of it being active; a time to restore from a deployment being
     active to its rollback; the ratio is what failed or was rolled back, of all that became active or failed.
     """
 
