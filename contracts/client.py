@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from contracts import connection as connections
 from contracts import subjects
 from contracts.convergence import Convergence, ConvergenceRequest
+from contracts.delivery import Delivery
 from contracts.deployments import (
     AsOfRequest,
     ConfirmRequest,
@@ -44,6 +45,7 @@ from contracts.events import EventList
 from contracts.exchange import Exchange
 from contracts.headers import DEADLINE, ERROR_CODE, IDEMPOTENCY_KEY
 from contracts.ids import new_id
+from contracts.matrix import Matrix, MatrixRequest
 from contracts.parsing import parse
 from contracts.problems import ProblemError
 from contracts.quarantine import Quarantined, QuarantineLift, QuarantineList, QuarantineListRequest
@@ -170,6 +172,8 @@ class LibraryClient:
     update_entity = Operation(subjects.ENTITY_UPDATE, EntityUpdate, Entity)
     delete_entity = Operation(subjects.ENTITY_DELETE, EntityDelete, Entity)
     entity_deployments = Operation(subjects.ENTITY_DEPLOYMENTS, EntityDeploymentsRequest, DeploymentList)
+    matrix = Operation(subjects.DEPLOY_MATRIX, MatrixRequest, Matrix)
+    delivery = Operation(subjects.DELIVERY_GET, Empty, Delivery)
     status = Operation(subjects.STATUS_GET, Empty, Status)
 
     async def request(

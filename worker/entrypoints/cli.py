@@ -8,6 +8,7 @@ from worker.entrypoints.commands import (
     deployments,
     entities,
     environments,
+    manifests,
     observing,
     processes,
     quarantine,
@@ -28,7 +29,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-for family in (processes.app, deployments.app, agents.app, records.app, observing.app, upkeep.app):
+for family in (
+    processes.app,
+    deployments.app,
+    agents.app,
+    records.app,
+    manifests.app,
+    observing.app,
+    upkeep.app,
+):
     app.add_typer(family)
 app.add_typer(entities.app, name="entity")
 app.add_typer(environments.app, name="environment")

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from contracts.subjects import STATUS_GET
-from worker.entrypoints.gateway import asyncapi_page, edge, health, metrics, openapi
+from worker.entrypoints.gateway import asyncapi_page, edge, health, metrics, openapi, schemas
 from worker.entrypoints.gateway.dashboard import pages
 from worker.entrypoints.gateway.nats_connection import NatsConnection
 from worker.entrypoints.gateway.twins import handler, routes
@@ -40,6 +40,7 @@ def create_app(*, nats_url: str, request_timeout: float = 10.0) -> FastAPI:
     health.install(app, connection)
     metrics.install(app, connection)
     pages.install(app, connection)
+    schemas.install(app)
     asyncapi_page.install(app)
     for path, twins in routes():
         if any(twin.subject == STATUS_GET for twin in twins.values()):
