@@ -2,7 +2,10 @@
 
 import asyncio
 import gc
+import os
 import sys
+import time
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -10,6 +13,7 @@ from worker import logs
 from worker.settings import Settings
 
 _FAILED = 1
+_PAUSE_SECONDS = 1.0
 _MISCONFIGURED = 2
 
 
@@ -25,9 +29,16 @@ def _settings() -> Settings | None:
     return settings
 
 
+def _start_over() -> NoReturn:
+    """Begin again in this very process: what was half started is gone, and no supervisor is needed."""
+    time.sleep(_PAUSE_SECONDS)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - what was started, as it was started
+
+
 def worker() -> int:
     """``library worker``: take requests until SIGTERM."""
     import uvloop
+    from nats.errors import TimeoutError as NoReplyError
 
     from contracts.connection import NoAnswerError
     from worker.bootstrap import UnsuitableServer
@@ -41,7 +52,11 @@ def worker() -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        uvloop.run(Worker(settings).run())
+        try:
+            uvloop.run(Worker(settings).run())
+        except* NoReplyError:  # a cluster that has just formed, or lost a leader, answers a little later
+            print("library worker: NATS: JetStream does not answer yet; starting over", file=sys.stderr)
+            _start_over()
     except NoAnswerError as problem:
         print(f"library worker: NATS: {problem.detail}", file=sys.stderr)
         return _FAILED
