@@ -27,7 +27,7 @@ demo: $(STAMP) ## See it at work, in about a minute: deploys, a refusal, a rollb
 	@exec $(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) ## Run all tests, on real servers that they start and stop.
-	@exec $(BIN)/python -m pytest --durations=10 $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 --durations=10 $(ARGS)
 
 check: $(STAMP) ## Check style, types, layers, and that generated documents are up to date.
 	$(BIN)/ruff check

@@ -25,7 +25,9 @@ at a time, and always in this order:
 4. What is active and was not prepared (an instant environment, a rollback, a start): ``prepare(new)``,
    ``activate(new)``, ``release(old)``; nothing is confirmed. A ``prepare`` for something else that is under
    way is cancelled, its share released, and it is prepared again afterwards if it still waits.
-5. Nothing is active: ``release(old)``.
+5. Nothing is active: ``release(old)``. The bucket says so by a deletion. Where a key is missing without
+   one, the bucket was lost or emptied: what runs goes on, and the library is asked; only if it says that
+   nothing is active there, ``release(old)``.
 
 A lower sequence never follows a higher one, the same one is applied once, and a deployment that went and
 came back unnoticed stays as it is. What is active but cannot be run (its ``prepare`` or ``activate`` raises)

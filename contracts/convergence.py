@@ -1,13 +1,14 @@
 """Convergence: who runs what is active, and who is behind."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from contracts.deployments import AgentName
 from contracts.environments import EnvironmentName
-from contracts.values import Reply, Request
+from contracts.values import Cursor, Reply, Request
 
 
 class Applied(Reply):
@@ -22,9 +23,14 @@ class Applied(Reply):
 
 
 class ConvergenceRequest(Request):
-    """Which agents of an environment run what is active there."""
+    """Which agents of an environment run what is active there.
+
+    Without ``page_size``, as many as a reply holds; ``cursor`` (opaque) goes on where a page ended.
+    """
 
     environment: EnvironmentName
+    page_size: Annotated[int, Field(ge=1, le=1000)] | None = None
+    cursor: Cursor | None = None
 
 
 class Consumer(Reply):
@@ -42,6 +48,10 @@ class Consumer(Reply):
 
 
 class Convergence(Reply):
-    """All agents of an environment, by entity and name."""
+    """The agents of an environment, by entity and name.
+
+    ``next_cursor`` is None at the end, as it is in the answer of a worker of a release without pages.
+    """
 
     consumers: list[Consumer]
+    next_cursor: str | None = None

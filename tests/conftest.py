@@ -1,6 +1,7 @@
 """Fixtures: one running product for the whole suite, and ways to talk to it."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,41 @@ from nats.aio.client import Client
 
 from contracts import subjects
 from tests.system import System
+
+HEAVY = ("tests/faults/", "tests/benchmarks/")
+"""What needs the machine for a while: none of it runs beside other of it."""
+LIGHT = "tests/unit/"
+
+
+def pytest_configure() -> None:
+    """Let the product's processes, some hundreds, keep what they compile: it halves their start."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where processes share the tests (``make test``), a file's stay together, for they share servers."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "heavy" if nodeid.startswith(HEAVY) else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False  # their order is that of ``pytest_collection_modifyitems``
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """There, what takes longest begins first and what is quick comes last; otherwise any order holds."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_stage)
+
+
+def _stage(item: pytest.Item) -> int:
+    if item.nodeid.startswith(HEAVY):
+        return 0
+    return 2 if item.nodeid.startswith(LIGHT) else 1
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,15 +17,10 @@ from pathlib import Path
 import psycopg2
 
 from worker.embedded.nats_server import NatsServer
+from worker.embedded.ports import free_port
 from worker.embedded.postgres import PostgresServer
 
 READY_SECONDS = 20
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Process:

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import random
 from uuid import UUID
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from contracts import subjects
 from contracts.convergence import Applied
@@ -18,10 +20,14 @@ _log = logging.getLogger(__name__)
 _ANSWER_SECONDS = 2.0
 _PAUSE = 0.5
 _AT_ONCE = 256
+_LOOK_SECONDS = 5.0
 
 
 class AppliedReports:
-    """Puts what an agent runs in each place of an environment, the latest of each, until it is stored."""
+    """Puts what an agent runs in each place of an environment, the latest of each, until it is stored.
+
+    What a bucket that was emptied or made anew has lost is put again.
+    """
 
     def __init__(self, connection: Client, environment: EnvironmentName, agent: AgentName) -> None:
         self._jetstream = connection.jetstream(timeout=_ANSWER_SECONDS)
@@ -29,6 +35,7 @@ class AppliedReports:
         self._agent = agent
         self._waiting: dict[UUID, Applied] = {}
         self._something_waits = asyncio.Event()
+        self._stored: dict[UUID, Applied] = {}
 
     def put(self, entity_id: UUID, applied: Applied) -> None:
         """Have it put, in the place of what was to be put for this entity before."""
@@ -41,6 +48,29 @@ class AppliedReports:
             await self._something_waits.wait()
             if not await self._put_some():
                 await asyncio.sleep(_PAUSE)
+
+    async def watch_over(self) -> None:
+        """Look now and then whether the bucket still has what was stored, until cancelled.
+
+        One key stands for all: a bucket is lost as a whole.
+        """
+        await asyncio.sleep(random.uniform(0, _LOOK_SECONDS))  # noqa: S311 - spreads a thousand agents
+        while True:
+            if self._stored and await self._is_lost(next(iter(self._stored))):
+                _log.warning("applied_lost agent=%s places=%d", self._agent, len(self._stored))
+                self._waiting = self._stored | self._waiting
+                self._something_waits.set()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _is_lost(self, entity_id: UUID) -> bool:
+        stream, subject = subjects.bucket_stream(subjects.APPLIED_BUCKET), self._subject(entity_id)
+        try:
+            await self._jetstream.get_last_msg(stream, subject, direct=True)
+        except NotFoundError:
+            return True
+        except (NatsError, TimeoutError):
+            return False  # nobody says so
+        return False
 
     async def flush(self, within: float) -> None:
         """Put what is left, for so many seconds at most; what is not stored then is lost."""
@@ -74,12 +104,15 @@ class AppliedReports:
         return not failed
 
     async def _put(self, entity_id: UUID, applied: Applied) -> bool:
-        key = subjects.applied_key(self._environment, entity_id, self._agent)
-        subject = subjects.bucket_subject(subjects.APPLIED_BUCKET, key)
         value = {**applied.model_dump(mode="json"), "applied_at": timestamp(applied.applied_at)}
         try:
-            await self._jetstream.publish(subject, compact(value).encode())
+            await self._jetstream.publish(self._subject(entity_id), compact(value).encode())
         except (NatsError, TimeoutError) as error:
-            _log.info("applied_put_failed key=%s error=%s", key, type(error).__name__)
+            _log.info("applied_put_failed entity_id=%s error=%s", entity_id, type(error).__name__)
             return False
+        self._stored[entity_id] = applied
         return True
+
+    def _subject(self, entity_id: UUID) -> str:
+        key = subjects.applied_key(self._environment, entity_id, self._agent)
+        return subjects.bucket_subject(subjects.APPLIED_BUCKET, key)

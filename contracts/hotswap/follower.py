@@ -79,6 +79,7 @@ class Follower(ABC):
                 watch = PlacesWatch(self._client.connection, bucket, self.environment, self._entity_id)
                 self._start(self._follow(bucket, watch))
             self._start(self._applied.run())
+            self._start(self._applied.watch_over())
             await self._broken
         finally:
             await self._stop()
@@ -134,7 +135,9 @@ class Follower(ABC):
         place = self._place(shown.entity_id)
         if place is None:
             return
-        if shown.value is None:
+        if shown.value is None and not shown.is_said:
+            place.miss_active()
+        elif shown.value is None:
             place.see_active(None)
         elif (seen := _read(LiveConfiguration, shown)) is not None:
             place.see_active(seen)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from contracts.deployments import DeploymentStatus
 from contracts.hotswap.program import Configuration
+from contracts.hotswap.steps import Step, Word
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 30.0
@@ -18,28 +19,6 @@ ANNOUNCEMENT = 2.0
 """Seconds in which the live state should show what was confirmed; then the library is asked."""
 
 _UNDECIDED: frozenset[DeploymentStatus] = frozenset(("pending", "deploying", "active"))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something that the program does."""
-
-    do: Literal["prepare", "activate", "release"]
-    what: Configuration
-
-    @property
-    def can_be_interrupted(self) -> bool:
-        """Whether it may be cancelled half-way."""
-        return self.do == "prepare"
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """Something to be said to the library, or to be asked of it; ``error`` is why it is refused."""
-
-    say: Literal["active", "failed", "what became of it?"]
-    about: Configuration
-    error: str | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +69,7 @@ class SwapOrder:
         self._held: dict[UUID, _Held] = {}
         self._replaced: list[Configuration] = []
         self._tries = _Tries()
+        self._missed: _Tries | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -108,6 +88,7 @@ class SwapOrder:
     def see_active(self, seen: Configuration | None) -> None:
         """The bucket of live configurations shows this, None for nothing."""
         self.is_known = True
+        self._missed = None
         if seen is not None:
             again = self._active is not None and seen.sequence == self._newest
             if again or seen.sequence < self._newest:
@@ -118,6 +99,14 @@ class SwapOrder:
         self._active = seen
         if seen is not None and self.running is not None and self._runs_what_is_active:
             self.running = seen  # it went and came back while nobody looked
+
+    def miss_active(self) -> None:
+        """The bucket of live configurations shows nothing any more, and no deletion either.
+
+        That may be the bucket's loss: what runs goes on, and the library is asked.
+        """
+        if self._active is not None:
+            self._missed = _Tries()
 
     def see_pending(self, seen: Configuration | None) -> None:
         """The bucket of what waits shows this, None for nothing."""
@@ -142,12 +131,16 @@ class SwapOrder:
                     return Word("failed", held.what, held.error)
             else:
                 return Word("what became of it?", held.what)
+        if self._active is not None and self._missed is not None and self._missed.due <= now:
+            return Word("is anything active?", self._active)
         return None
 
     def due(self, now: float) -> float | None:
         """When there may be something to do though nothing is seen and nothing ends."""
-        times = (self._tries.due, *(held.words.due for held in self._held.values()))
-        return min((time for time in times if time > now), default=None)
+        tries = [self._tries, *(held.words for held in self._held.values())]
+        if self._missed is not None:
+            tries.append(self._missed)
+        return min((each.due for each in tries if each.due > now), default=None)
 
     def is_moot(self, step: Step) -> bool:
         """Whether a step under way is to be interrupted: for nothing, or in the way of what is active."""
@@ -192,6 +185,11 @@ class SwapOrder:
 
     def answered(self, word: Word, status: DeploymentStatus | None, now: float) -> None:
         """The library answered with what the deployment is; None for a refusal."""
+        if word.say == "is anything active?":
+            if self._missed is not None and status == "inactive":
+                self.see_active(None)
+            self._missed = None
+            return
         held = self._held.get(word.about.deployment_id)
         if held is None:
             return
@@ -209,6 +207,10 @@ class SwapOrder:
 
     def unanswered(self, word: Word, now: float) -> None:
         """Nobody answered, or the library asked for patience."""
+        if word.say == "is anything active?":
+            if self._missed is not None:
+                self._missed.fail(now)
+            return
         held = self._held.get(word.about.deployment_id)
         if held is not None:
             held.words.fail(now)

@@ -4,17 +4,24 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, assert_never
 from uuid import UUID
 
 from contracts.client import LibraryClient
 from contracts.connection import NoAnswerError
 from contracts.convergence import Applied
-from contracts.deployments import AgentName, ConfirmRequest, Deployment, DeploymentGet
+from contracts.deployments import (
+    AgentName,
+    ConfirmRequest,
+    DeploymentGet,
+    DeploymentListRequest,
+    DeploymentStatus,
+)
 from contracts.hotswap.applied import AppliedReports
 from contracts.hotswap.health_reports import HealthReports, said
-from contracts.hotswap.order import Step, SwapOrder, Word
+from contracts.hotswap.order import SwapOrder
 from contracts.hotswap.program import Configuration, Program
+from contracts.hotswap.steps import Step, Word
 from contracts.problems import ProblemError
 
 _log = logging.getLogger(__name__)
@@ -63,6 +70,11 @@ class HotSwap:
     def see_active(self, seen: Configuration | None) -> None:
         """Take note of what is active now; None for nothing."""
         self.order.see_active(seen)
+        self._go_on()
+
+    def miss_active(self) -> None:
+        """Take note that what is active is not shown any more, without a word on its end."""
+        self.order.miss_active()
         self._go_on()
 
     def see_pending(self, seen: Configuration | None) -> None:
@@ -165,20 +177,37 @@ class HotSwap:
             _log.info("word_refused deployment_id=%s said=%s code=%s", about, word.say, problem.code)
             self.order.answered(word, None, self._loop.time())
         else:
-            self.order.answered(word, answer.status, self._loop.time())
+            self.order.answered(word, answer, self._loop.time())
 
-    async def _say(self, word: Word) -> Deployment:
-        """The deployment as the library has it. A word has the same key however often it is said."""
-        deployment_id = word.about.deployment_id
-        if word.say == "what became of it?":
-            return await self._client.get(DeploymentGet(deployment_id=deployment_id), timeout=_ANSWER_SECONDS)
-        return await self._client.confirm(
-            ConfirmRequest(
-                deployment_id=deployment_id, agent=self._agent, outcome=word.say, error=word.error
-            ),
+    async def _say(self, word: Word) -> DeploymentStatus:
+        """What the deployment is, as the library has it; "inactive" where nothing is active in its place."""
+        match word.say:
+            case "what became of it?":
+                asked = DeploymentGet(deployment_id=word.about.deployment_id)
+                return (await self._client.get(asked, timeout=_ANSWER_SECONDS)).status
+            case "is anything active?":
+                return await self._active_there(word.about)
+            case "active" | "failed":
+                return await self._confirm(word.about.deployment_id, word.say, word.error)
+        assert_never(word.say)
+
+    async def _active_there(self, about: Configuration) -> DeploymentStatus:
+        active = DeploymentListRequest(
+            entity_id=about.entity_id, environment=about.environment, status="active", page_size=1
+        )
+        found = await self._client.list(active, timeout=_ANSWER_SECONDS)
+        return "active" if found.deployments else "inactive"
+
+    async def _confirm(
+        self, deployment_id: UUID, outcome: Literal["active", "failed"], error: str | None
+    ) -> DeploymentStatus:
+        """Say it under the same key however often it is said."""
+        confirmed = await self._client.confirm(
+            ConfirmRequest(deployment_id=deployment_id, agent=self._agent, outcome=outcome, error=error),
             timeout=_ANSWER_SECONDS,
             idempotency_key=f"confirm.{deployment_id}.{self._agent}",
         )
+        return confirmed.status
 
     def _tell_applied(self) -> None:
         running = self.order.running

@@ -1,5 +1,6 @@
 """What a bucket shows of all places of an environment, or of one, with a single consumer."""
 
+import logging
 from collections import deque
 from typing import NamedTuple, Self
 from uuid import UUID
@@ -12,22 +13,29 @@ from contracts import subjects
 from contracts.environments import EnvironmentName
 from contracts.ordered import OrderedMessages
 
+_log = logging.getLogger(__name__)
+
 _DELETIONS = ("KV-Operation", "Nats-Marker-Reason")  # NATS ADR-8, ADR-43; a value has neither
 
 
 class Shown(NamedTuple):
-    """What a bucket shows for an entity; None for nothing."""
+    """What a bucket shows for an entity; None for nothing.
+
+    ``is_said`` is whether the bucket says so, by a deletion. It does not where a key went without one: the
+    bucket was made anew or emptied, or has forgotten an old deletion.
+    """
 
     entity_id: UUID
     value: bytes | None
+    is_said: bool = True
 
 
 class PlacesWatch(OrderedMessages):
     """Iterates over what ``bucket`` shows in an environment: what is there now first, then each change.
 
     None says that all that is there has been given: whatever was not named shows nothing. That is said anew
-    each time the connection was lost; a value can be given again then, and one that went meanwhile is given
-    as gone.
+    each time the connection was lost or the bucket was made anew; a value can be given again then, and one
+    that went without a word is given as that.
     """
 
     def __init__(
@@ -64,9 +72,14 @@ class PlacesWatch(OrderedMessages):
                 self._ready.append(shown)
         if self._catches_up and self._is_last_of_what_is_there(message):
             self._catches_up = False
-            self._present -= self._missing
-            self._ready.extend(Shown(entity_id, None) for entity_id in self._missing)
+            self._miss()
             self._ready.append(None)
+
+    def _miss(self) -> None:
+        if self._missing:
+            _log.warning("keys_missing stream=%s places=%d", self._stream, len(self._missing))
+            self._present -= self._missing
+            self._ready.extend(Shown(entity_id, None, is_said=False) for entity_id in self._missing)
 
     def _is_last_of_what_is_there(self, message: Msg | None) -> bool:
         if message is None:

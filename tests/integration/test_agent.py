@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import nats
@@ -18,7 +19,9 @@ from contracts.hotswap.place import end
 from tests.agents import HealthyRecorder, Recorder
 from tests.conftest import Caller, Refused
 from tests.events import events_of, live, names
+from tests.faults.proxy import Proxy
 from tests.system import Process
+from tests.upkeep import connected, library_beside
 
 PLACE = "development"
 FAST = 0.05
@@ -533,6 +536,84 @@ async def test_an_agent_confirms_and_goes_on_though_nats_and_the_worker_were_awa
         fourth = await deploy(caller, entity, 4)
         await applied(connection, entity, fourth)
     await connection.close()
+
+
+async def test_an_agent_goes_on_though_a_bucket_was_lost_and_says_again_what_it_runs(own_system, caplog):
+    own_system.start_servers()
+    own_system.start_worker().wait_for_line("live_state_compared")
+    program = Recorder()
+    calls = ["prepare 1", "activate 1"]
+    async with (
+        connected(own_system) as caller,
+        await LibraryClient.connect(own_system.nats_url) as client,
+    ):
+        entity = await caller.create()
+        async with agent_of(client, entity, program) as agent:
+            first = await deploy(caller, entity, 1)
+            await applied(caller.connection, entity, first)
+            jetstream = caller.connection.jetstream()
+            for bucket in (subjects.ACTIVE_BUCKET, subjects.APPLIED_BUCKET):
+                await jetstream.delete_stream(subjects.bucket_stream(bucket))
+            await logged(caplog, "bucket_not_followed")
+            assert (await library_beside(own_system, "migrate")).returncode == 0
+            await logged(caplog, "keys_missing")
+            await applied(caller.connection, entity, first)
+            assert (await library_beside(own_system, "live", "rebuild")).returncode == 0
+            await shown(caller.connection, entity, first)
+            assert agent.running.deployment_id == UUID(first["deployment_id"])
+
+            second = await deploy(caller, entity, 2)
+            await program.did(*calls, "prepare 2", "activate 2", "release 1")
+            await applied(caller.connection, entity, second)
+
+
+async def test_what_is_missing_in_the_bucket_is_released_only_if_the_library_says_that_nothing_is_active(
+    system, caller, connection, caplog
+):
+    kept, gone = [await caller.create() for _ in range(2)]
+    programs = {UUID(entity["entity_id"]): Recorder() for entity in (kept, gone)}
+    kept_program, gone_program = programs.values()
+    async with Proxy(urlsplit(system.nats_url).port) as proxy:
+        options = {"reconnect_time_wait": 0.1}
+        client = await LibraryClient.connect(f"nats://127.0.0.1:{proxy.port}", **options)
+        async with client, Fleet(client, PLACE, "host-1", programs.get) as fleet:
+            running = [await deploy(caller, entity, 1) for entity in (kept, gone)]
+            for program in programs.values():
+                await program.did("prepare 1", "activate 1")
+            proxy.silence()
+            proxy.cut()
+            await caller.retire(running[1])
+            await shown(connection, gone, None)
+            await forget(connection, kept, gone)
+            proxy.heal()
+
+            await gone_program.did("prepare 1", "activate 1", "release 1")
+            assert "places=2" in next(text for text in caplog.messages if "keys_missing" in text)
+            assert set(fleet.running) == {UUID(kept["entity_id"])}
+            second = await deploy(caller, kept, 2)
+            await applied(connection, kept, second, "host-1")
+    assert kept_program.ended == ["prepare 1", "activate 1", "prepare 2", "activate 2", "release 1"]
+
+
+async def forget(connection, *entities):
+    """Remove keys from the bucket without a word, and what watches them, as after a long absence."""
+    jetstream, stream = connection.jetstream(), subjects.bucket_stream(subjects.ACTIVE_BUCKET)
+
+    def subject(entity_id):
+        return subjects.bucket_subject(subjects.ACTIVE_BUCKET, subjects.active_key(PLACE, entity_id))
+
+    for entity in entities:
+        await jetstream.purge_stream(stream, subject=subject(entity["entity_id"]))
+    for consumer in await jetstream.consumers_info(stream):
+        if consumer.config.filter_subject == subject("*"):
+            await jetstream.delete_consumer(stream, consumer.name)
+
+
+async def logged(caplog, text):
+    """Wait for a line of an agent's log."""
+    async with asyncio.timeout(20):
+        while text not in caplog.text:
+            await asyncio.sleep(0.01)
 
 
 async def until_answered(caller):

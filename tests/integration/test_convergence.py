@@ -2,8 +2,15 @@
 
 import json
 
+import pytest
+
 from contracts import subjects
-from contracts.convergence import Convergence
+from contracts.client import LibraryClient, pages
+from contracts.convergence import Convergence, ConvergenceRequest
+from contracts.limits import MAX_PAGE_BYTES
+from tests.conftest import Refused
+from worker.messaging.live_state import batched
+from worker.messaging.stream_writer import MAX_MESSAGES, Message, StreamWriter
 
 PLACE = "development"
 
@@ -85,3 +92,73 @@ async def test_its_http_twin_says_the_same(system, caller, connection):
     assert status == 200
     found = [each for each in json.loads(body)["consumers"] if each["entity_id"] == entity["entity_id"]]
     assert [each["agent"] for each in found] == ["one"]
+
+
+async def test_a_page_holds_as_many_as_are_asked_for_and_its_cursor_goes_on(caller, connection):
+    entities = sorted([await caller.create() for _ in range(2)], key=lambda entity: entity["entity_id"])
+    told = [(entity["entity_id"], agent) for entity in entities for agent in ("A", "a", "b")]
+    for entity in entities:
+        for agent in ("b", "a", "A"):
+            await say(connection, entity, agent, running(None, None))
+
+    found, sizes, cursor = [], [], None
+    while True:
+        page = await caller.ask(subjects.DEPLOY_CONVERGENCE, environment=PLACE, page_size=2, cursor=cursor)
+        found += [(each["entity_id"], each["agent"]) for each in page["consumers"]]
+        sizes.append(len(page["consumers"]))
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+
+    assert found == sorted(set(found))
+    assert [each for each in found if each in told] == told
+    assert set(sizes[:-1]) <= {2}
+    assert 1 <= sizes[-1] <= 2
+
+
+async def test_a_page_ends_with_the_last_agent_and_says_so(system, caller, connection):
+    entity = await caller.create()
+    await say(connection, entity, "only", running(None, None), environment="production")
+    before = f"{entity['entity_id']}.onl"
+
+    status, body = system.get(f"/api/v1/environments/production/convergence?page_size=1000&cursor={before}")
+
+    assert status == 200
+    assert json.loads(body)["consumers"][0]["agent"] == "only"
+    assert json.loads(body)["next_cursor"] is None
+
+
+@pytest.mark.parametrize("cursor", ["x", "MjAyNg", "00000000-0000-0000-0000-000000000001.a b", "1.a"])
+async def test_what_is_no_cursor_is_refused(caller, cursor):
+    with pytest.raises(Refused) as refused:
+        await caller.ask(subjects.DEPLOY_CONVERGENCE, environment=PLACE, cursor=cursor)
+    assert [each["field"] for each in refused.value.problem["errors"]] == ["cursor"]
+
+
+async def test_more_agents_than_a_reply_holds_come_in_pages_of_4_mib(system, caller, connection):
+    entity = await caller.create()
+    deployed = await caller.deploy(entity, "testing")
+    agents = [f"{number:064}" for number in range(2 * MAX_PAGE_BYTES // 340)]
+    key = subjects.applied_key("testing", entity["entity_id"], "{}")
+    subject = subjects.bucket_subject(subjects.APPLIED_BUCKET, key)
+    stream = subjects.bucket_stream(subjects.APPLIED_BUCKET)
+    writer = StreamWriter(connection, stream)
+    await writer.synchronize()
+    value = json.dumps(running(deployed, "2")).encode()
+    try:
+        for some in batched(agents, MAX_MESSAGES):
+            await writer.publish([Message(subject.format(agent), value, {}) for agent in some])
+
+        async with await LibraryClient.connect(system.nats_url) as client:
+            request = ConvergenceRequest(environment="testing")
+            body = request.model_dump_json().encode()
+            first = await connection.request(subjects.DEPLOY_CONVERGENCE, body, timeout=10)
+            found = [page.consumers async for page in pages(client.convergence, request)]
+    finally:
+        await connection.jetstream().purge_stream(stream, subject=subject.format("*"))
+
+    assert 0.9 * MAX_PAGE_BYTES < len(first.data) <= MAX_PAGE_BYTES
+    assert len(found) > 1
+    of_entity = [each for page in found for each in page if str(each.entity_id) == entity["entity_id"]]
+    assert [each.agent for each in of_entity] == agents
+    assert {each.behind_since for each in of_entity} == {None}

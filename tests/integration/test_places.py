@@ -103,7 +103,7 @@ async def test_a_key_that_is_no_place_is_passed_over(client, publisher):
         assert await taken(places, 2) == [Shown(ONE, b"one"), None]
 
 
-async def test_what_went_without_a_word_is_given_as_gone_when_the_watch_begins_again(client, publisher):
+async def test_what_went_without_a_word_is_given_as_that_when_the_watch_begins_again(client, publisher):
     bucket = await made(publisher, subjects.ACTIVE_BUCKET)
     await bucket.put(key(ONE), b"one")
     await bucket.put(key(TWO), b"two")
@@ -115,7 +115,24 @@ async def test_what_went_without_a_word_is_given_as_gone_when_the_watch_begins_a
         for consumer in await jetstream.consumers_info(stream):
             await jetstream.delete_consumer(stream, consumer.name)
 
-        assert await taken(places, 3) == [Shown(TWO, b"two"), Shown(ONE, None), None]
+        assert await taken(places, 3) == [Shown(TWO, b"two"), Shown(ONE, None, is_said=False), None]
+
+
+async def test_a_bucket_that_is_made_anew_says_nothing_of_what_was_there(client, publisher):
+    bucket = await made(publisher, subjects.ACTIVE_BUCKET)
+    await bucket.put(key(ONE), b"one")
+    await bucket.put(key(TWO), b"two")
+    async with watch(client) as places:
+        assert await taken(places, 3) == [Shown(ONE, b"one"), Shown(TWO, b"two"), None]
+        await publisher.jetstream().delete_key_value(subjects.ACTIVE_BUCKET)
+        again = await made(publisher, subjects.ACTIVE_BUCKET)
+        await again.put(key(TWO), b"two again")
+        await again.delete(key(ONE))
+
+        assert sorted(filter(None, await taken(places, 3))) == [
+            Shown(ONE, None),
+            Shown(TWO, b"two again"),
+        ]
 
 
 def live_value(entity_id: UUID, number: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
@@ -9,7 +10,8 @@ import pytest
 
 from contracts import subjects
 from contracts.ids import Id, id_of
-from worker.store import facts, queries, unit_of_work
+from worker.domain.convergence import Applied
+from worker.store import as_of, convergence, due, facts, queries, unit_of_work
 from worker.store.facts import Wanted
 from worker.store.idempotency import OutcomeKey
 from worker.store.migrate import migrate
@@ -50,6 +52,11 @@ class Explained(Transaction):
 
 
 ENTITIES, DEPLOYMENTS_EACH = 110, 100
+WAITING, PENDING_EACH, OVERDUE = range(51, 101), 5, 10
+"""These entities wait in testing, each with so many in line behind the first; the time of some is over."""
+LIFTED_EACH = 50
+BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
+"""In staging one deployment follows the other second by second from here, and was active in production."""
 
 
 _HISTORY = (
@@ -65,16 +72,44 @@ _HISTORY = (
         parameters_snapshot, status, deployed_at, deployed_by, deployment_method, health_checks,
         validation_results, warnings, created_at, updated_at, activated_at, deactivated_at)
     SELECT md5(n || '.' || d)::uuid, md5('e' || n)::uuid, 'e' || n, '1', 'staging', '{{}}', '{{}}',
-        CASE WHEN d = {DEPLOYMENTS_EACH} THEN 'active' ELSE 'inactive' END, now() + d * interval '1 s', 'x',
-        'nats', '[]', '{{}}', '[]', now(), now(), now() + d * interval '1 s',
-        CASE WHEN d < {DEPLOYMENTS_EACH} THEN now() + (d + 1) * interval '1 s' END
+        CASE WHEN d = {DEPLOYMENTS_EACH} THEN 'active' ELSE 'inactive' END,
+        '{BEGAN}'::timestamptz + d * interval '1 s', 'x',
+        'nats', '[]', '{{}}', '[]', now(), now(), '{BEGAN}'::timestamptz + d * interval '1 s',
+        CASE WHEN d < {DEPLOYMENTS_EACH} THEN '{BEGAN}'::timestamptz + (d + 1) * interval '1 s' END
     FROM generate_series(1, {ENTITIES}) n, generate_series(1, {DEPLOYMENTS_EACH}) d
+    """,
+    """
+    INSERT INTO former_activations
+    SELECT deployment_id, entity_id, 'production', activated_at, activated_at + interval '0.5 s'
+    FROM deployments
+    """,
+    f"""
+    INSERT INTO deployments (deployment_id, entity_id, entity_name, version, environment, config_snapshot,
+        parameters_snapshot, status, deployed_at, deployed_by, deployment_method, health_checks,
+        validation_results, warnings, created_at, updated_at, confirm_by)
+    SELECT md5('w' || n || '.' || d)::uuid, md5('e' || n)::uuid, 'e' || n, '1', 'testing', '{{}}', '{{}}',
+        CASE WHEN d = 0 THEN 'deploying' ELSE 'pending' END, now() + d * interval '1 s', 'x', 'nats', '[]',
+        '{{}}', '[]', now(), now(),
+        CASE WHEN d = 0 THEN now() + (n - {WAITING.start + OVERDUE - 0.5}) * interval '1 day' END
+    FROM generate_series({WAITING.start}, {WAITING.stop - 1}) n, generate_series(0, {PENDING_EACH}) d
+    """,
+    f"""
+    INSERT INTO quarantine
+    SELECT gen_random_uuid(), md5('e' || n)::uuid, 'staging', '1', 'x', md5(n || '.1')::uuid,
+        now() + q * interval '1 s', 'x', CASE WHEN q > 0 THEN now() END
+    FROM generate_series(1, {ENTITIES}) n, generate_series(0, {LIFTED_EACH}) q
     """,
     f"""
     INSERT INTO events
     SELECT gen_random_uuid(), entity_id, 1, '{subjects.event_type("deployment", "completed")}',
         deployment_id::text, 'x', '{{}}', now()
     FROM deployments
+    """,
+    f"""
+    INSERT INTO events
+    SELECT gen_random_uuid(), entity_id, 1 + n, '{subjects.event_type("deployment", "health")}',
+        deployment_id::text, 'x', '{{}}', now()
+    FROM deployments CROSS JOIN generate_series(1, {DEPLOYMENTS_EACH}) n WHERE status = 'active'
     """,
     f"""
     INSERT INTO idempotency
@@ -238,3 +273,94 @@ def test_live_configurations_are_looked_up_one_row_each(writing):
 
     assert len(found) == 50
     assert all(json.loads(value)["sequence"] == "1" for _, value in found)
+
+
+def test_what_is_due_is_found_without_reading_what_waits(reading):
+    found = []
+
+    seen = explained(reading, lambda transaction: found.extend(due.unconfirmed(transaction)))
+
+    assert found == [identity(f"w{n}.0") for n in WAITING[:OVERDUE]]
+    assert "deployments_due" in seen.indexes
+    assert seen.most_read("deployments") == OVERDUE < len(WAITING)
+
+
+def test_what_waits_in_a_place_is_found_without_reading_its_history(writing):
+    place = (identity("e55"), "testing")
+    wanted = Wanted(entity_ids=[place[0]], places=[place])
+    found = []
+
+    seen = explained(
+        writing, lambda transaction: found.append(facts.load(transaction, wanted, lock=True).facts)
+    )
+
+    assert found[0].waiting[place] == [identity(f"w55.{n}") for n in range(PENDING_EACH + 1)]
+    assert "deployments_waiting" in seen.indexes
+    assert seen.most_read("deployments") <= PENDING_EACH + 1
+
+
+def test_what_is_beside_a_deployment_is_found_without_reading_the_history(writing):
+    deploying = identity("w55.0")
+    wanted = Wanted(deployment_ids=[deploying], neighbours_of=[deploying])
+
+    seen = explained(writing, lambda transaction: facts.load(transaction, wanted, lock=True))
+
+    assert {"deployments_waiting", "one_active", "quarantine_in_force"} <= seen.indexes
+    assert seen.most_read("deployments") <= PENDING_EACH + 1
+
+
+def test_quarantines_of_a_place_are_found_without_reading_those_that_were_lifted(writing):
+    places = [(identity(f"e{n}"), "staging") for n in range(1, 65)]
+    wanted = Wanted(entity_ids=[entity for entity, _ in places], places=places)
+    found = []
+
+    seen = explained(
+        writing, lambda transaction: found.append(facts.load(transaction, wanted, lock=True).facts)
+    )
+
+    assert len(found[0].quarantines) == len(places)
+    assert "quarantine_in_force" in seen.indexes
+    assert seen.most_read("quarantine") == len(places)
+
+
+@pytest.mark.parametrize(
+    ("environment", "index"),
+    [("staging", "deployments_of_entity"), ("production", "former_activations_of_entity")],
+    ids=["last active then", "active again since"],
+)
+@pytest.mark.parametrize("number", [DEPLOYMENTS_EACH // 3, DEPLOYMENTS_EACH - 3], ids=["long ago", "of late"])
+def test_what_was_active_at_a_time_is_found_by_a_step_along_an_index(reading, environment, index, number):
+    then = BEGAN + timedelta(seconds=number + 0.25)
+    found = []
+
+    def look(transaction):
+        page = as_of.active_at(
+            transaction,
+            then,
+            Which(conditions={}, page_size=100),
+            environment=environment,
+            entity_id=identity("e5"),
+        )
+        found.extend(page.items)
+
+    seen = explained(reading, look)
+
+    assert [each.deployment_id for each in found] == [identity(f"5.{number}")]
+    assert index in seen.indexes
+    assert seen.most_read("deployments") <= 2
+    if environment == "production":
+        assert seen.most_read("former_activations") <= 2
+
+
+def test_what_brought_a_configuration_is_found_without_reading_reports_of_health(reading):
+    applied = [Applied(identity(f"e{n}"), "agent", None, None) for n in range(1, 51)]
+    found = []
+
+    seen = explained(
+        reading, lambda transaction: found.extend(convergence.beside(transaction, "staging", applied)[1])
+    )
+
+    assert {each.sequence for each in found} == {1}
+    assert "events_of_arrivals" in seen.indexes
+    assert seen.most_read("events") <= len(applied)
+    assert seen.most_read("deployments") <= len(applied)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.hotswap.order import ANNOUNCEMENT, FIRST_DELAY, LONGEST_DELAY, Step, SwapOrder, Word
+from contracts.hotswap.order import ANNOUNCEMENT, FIRST_DELAY, LONGEST_DELAY, SwapOrder
 from contracts.hotswap.program import Configuration
+from contracts.hotswap.steps import Step, Word
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
 
@@ -111,6 +112,57 @@ def test_when_nothing_is_active_the_old_one_is_released(running):
     assert running.work() == ["release a"]
     assert running.runs is None
     assert running.order.is_settled
+
+
+def test_what_is_not_shown_any_more_goes_on_while_the_library_says_that_it_is_active(running):
+    running.order.miss_active()
+
+    assert running.work() == []
+    assert running.order.is_settled
+    assert running.say("active") == "is anything active? a"
+    assert running.work() == []
+    assert running.word() is None
+    assert running.runs == ("a", 1)
+
+
+def test_what_is_not_shown_any_more_is_released_once_the_library_says_that_nothing_is_active(running):
+    running.order.miss_active()
+    assert running.say("inactive") == "is anything active? a"
+
+    assert running.work() == ["release a"]
+    assert running.order.is_settled
+
+
+def test_while_nobody_says_whether_anything_is_active_what_runs_goes_on_and_it_is_asked_again(running):
+    running.order.miss_active()
+    for delay in (FIRST_DELAY, 2 * FIRST_DELAY):
+        running.order.unanswered(running.word(), running.now)
+        assert running.word() is None
+        assert running.work() == []
+        assert running.order.due(running.now) == running.now + delay
+        running.now += delay
+
+    assert running.say(None) == "is anything active? a"
+    assert running.word() is None, "it will not be told"
+    assert running.work() == []
+
+
+def test_what_is_shown_again_meanwhile_counts_and_not_the_answer(running):
+    running.order.miss_active()
+    word = running.word()
+    running.active("b", 4)
+    running.order.answered(word, "inactive", running.now)
+    running.order.unanswered(word, running.now)
+
+    assert running.work() == ["prepare b", "activate b", "release a"]
+    assert running.word() is None
+
+
+def test_where_nothing_runs_nothing_is_missed(place):
+    place.active(None)
+    place.order.miss_active()
+
+    assert place.word() is None
 
 
 def test_what_waits_is_confirmed_once_it_is_prepared_and_activated_once_it_is_active(running):
@@ -548,6 +600,8 @@ class Life:
             self.place.order.unanswered(word, self.place.now)
         elif word.say == "what became of it?":
             self.place.order.answered(word, self.library.statuses[name], self.place.now)
+        elif word.say == "is anything active?":
+            self.place.order.answered(word, "active" if self.library.active else "inactive", self.place.now)
         elif self.library.waiting == name:
             assert name in self.prepared if word.say == "active" else name in self.half
             self.library.decide(word.say)
@@ -557,11 +611,13 @@ class Life:
 
     def happen(self) -> None:
         what = self.data.draw(
-            st.sampled_from(["active", "pending", "begin", "end", "fails", "speak", "later"])
+            st.sampled_from(["active", "pending", "lost", "begin", "end", "fails", "speak", "later"])
         )
         match what:
             case "active" | "pending":
                 self.see(what)
+            case "lost":
+                self.place.order.miss_active()
             case "begin":
                 self.begin()
             case "end":

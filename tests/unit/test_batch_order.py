@@ -11,9 +11,11 @@ from tests.unit.builders import (
     a_deploy,
     a_deployment,
     a_former,
+    a_report,
     a_retirement,
     a_rollback,
     an_entity,
+    an_environment,
     an_update,
     deployed,
     needing,
@@ -170,6 +172,33 @@ def test_what_was_put_off_is_done_in_its_order_in_the_batches_after():
     assert names(records) == ["completed", "rolled_back", "reactivated", "superseded", "completed"]
     assert [row.sequence for row in records.events] == [6, 7, 8, 9, 10]
     assert body(answers[2])["previous_deployment_id"] == str(former.deployment_id)
+
+
+def test_reports_of_health_are_decided_together_until_one_of_them_is_the_last_straw():
+    entity, former, active = running()
+    environment = an_environment("staging", auto_rollback=True, unhealthy_after=3)
+    records = Records(entity, former, active, environment)
+
+    answers = records.answers(*(a_report(active) for _ in range(5)))
+
+    assert [answer and body(answer)["status"] for answer in answers] == [
+        "active",
+        "active",
+        "rolled_back",
+        None,
+        None,
+    ]
+    assert names(records) == ["health"] * 3 + ["rolled_back", "reactivated"]
+    assert [row.sequence for row in records.events] == [6, 7, 8, 9, 10]
+
+
+def test_a_rollback_behind_a_report_of_health_waits_for_nobody():
+    entity, former, active = running()
+
+    answers = Records(entity, former, active).answers(a_report(active), a_rollback(active))
+
+    assert body(answers[1])["status"] == "rolled_back"
+    assert body(answers[1])["health_checks"] == body(answers[0])["health_checks"] != []
 
 
 def test_a_rollback_that_comes_first_waits_for_nobody():

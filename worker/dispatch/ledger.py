@@ -29,15 +29,19 @@ class Ledger:
     quarantines: dict[Id, Quarantine | None] = field(default_factory=dict)
     events: list[EventRow] = field(default_factory=list)
     announced: list[Announced] = field(default_factory=list)
+    _moved: set[Id] = field(default_factory=set)
 
     def enter(self, command: Command[Any], decision: Decision, now: datetime) -> bytes:
         """Enter a decision, and give the body of its reply."""
         bodies = {id(about): rendering.record(about) for about in _shown(decision)}
         records = list(decision.records)
+        moves = any(event.name != "health" for event in decision.events)
         for position, record in enumerate(records):
             match record:
                 case Entity():
                     self.entities.setdefault(record.entity_id, self.facts.entities.get(record.entity_id))
+                    if moves:
+                        self._moved.add(record.entity_id)
                     records[position] = record._replace(
                         event_sequence=record.event_sequence + len(decision.events)
                     )
@@ -118,8 +122,11 @@ class Ledger:
         return bool(self.events or self.quarantines)
 
     def touched(self, entity_id: Id | None) -> bool:
-        """Whether a command of this batch changed the entity."""
-        return entity_id in self.entities
+        """Whether a command of this batch changed more of the entity than what reports of health change.
+
+        Those leave everything in the facts up to date, so that a flood of them is decided together.
+        """
+        return entity_id in self._moved
 
     def depends_anew(self, entity_id: Id | None) -> bool:
         """Whether a command of this batch changed what the entity depends on: more than is loaded counts."""

@@ -6,7 +6,7 @@ from worker.store.transaction import Transaction
 AT_ONCE = 512
 
 _DUE = """
-SELECT deployment_id FROM deployments WHERE status = 'deploying' AND confirm_by < clock_timestamp()
+SELECT deployment_id FROM deployments WHERE status = 'deploying' AND confirm_by < (SELECT clock_timestamp())
 ORDER BY confirm_by LIMIT %(limit)s
 """
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from contracts.client import pages
+from contracts.convergence import Convergence, ConvergenceRequest
 from contracts.deployments import AsOfRequest, DeploymentListRequest, DeploymentStatus, HistoryRequest
 from contracts.environments import EnvironmentName
 from worker.entrypoints.commands import views
@@ -100,10 +101,12 @@ async def list_(
 
 async def _list_behind(session: Session, entity: str | None, environment: EnvironmentName) -> None:
     entity_id = None if entity is None else await session.entity_id(entity)
-    found = await session.client.convergence(environment=environment)
-    consumers = [each for each in found.consumers if entity_id in (None, each.entity_id)]
+    found = pages(session.client.convergence, ConvergenceRequest(environment=environment))
+    consumers = [
+        each async for page in found for each in page.consumers if entity_id in (None, each.entity_id)
+    ]
     behind = [each for each in consumers if each.behind_since is not None]
-    session.show(found.model_copy(update={"consumers": behind}), views.consumers(behind))
+    session.show(Convergence(consumers=behind), views.consumers(behind))
     session.note(f"{len(behind):,} of {len(consumers):,} agents are behind")
 
 

@@ -129,7 +129,7 @@ class Ingress:
             return
         finally:
             self._asking -= 1
-        question = AppliedThere(environment=command.request.environment, applied=there)
+        question = AppliedThere(**dict(command.request), applied=there)
         self._submit(Ticket(replace(command, request=question), ticket.reply))
 
     async def _reply(self, inbox: str, command: Command[Any], answer: Answer) -> None:
