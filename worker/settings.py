@@ -18,6 +18,13 @@ class Settings(BaseSettings):
         "postgresql://127.0.0.1:5432/library", description="Where PostgreSQL is, as a postgresql:// URI."
     )
     http_host: str = Field("127.0.0.1", description="The address the gateway listens on.")
+    http_expose: bool = Field(
+        False,
+        description="Listen on an address that others reach: there is no authentication, they can deploy.",
+    )
+    http_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names the gateway is asked by, besides localhost and addresses; several by comma."
+    )
     http_port: Annotated[int, Field(ge=1, le=65535)] = Field(
         8350, description="The port the gateway listens on."
     )
@@ -45,7 +52,7 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
-    @field_validator("reply_prefixes", mode="before")
+    @field_validator("reply_prefixes", "http_names", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -243,7 +243,7 @@ async def test_a_header_beyond_ascii_is_refused_by_its_name(gateway, peer, name)
 @pytest.mark.parametrize("ending", [b"\r", b"\n", b"\r\n", b"\r\n "])
 async def test_no_end_of_line_smuggles_a_header_into_nats(gateway, peer, ending):
     request = (
-        b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nIdempotency-Key: a%sNats-Smuggled: b\r\n\r\n"
+        b"GET %s HTTP/1.1\r\nHost: [::]\r\nConnection: close\r\nIdempotency-Key: a%sNats-Smuggled: b\r\n\r\n"
     )
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.base_url.port)
     writer.write(request % (ENTITY.encode(), ending))
@@ -343,7 +343,7 @@ async def test_a_body_that_says_it_is_too_large_is_refused_and_the_connection_go
 
 async def test_a_length_beyond_the_limit_is_refused_before_a_byte_of_the_body_is_there(gateway):
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.base_url.port)
-    writer.write(b"POST /api/v1/entities HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+    writer.write(b"POST /api/v1/entities HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n\r\n")
     async with asyncio.timeout(2):
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
     writer.close()
@@ -351,7 +351,7 @@ async def test_a_length_beyond_the_limit_is_refused_before_a_byte_of_the_body_is
 
 async def test_a_body_without_an_end_is_refused_once_it_is_too_large(gateway, peer):
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.base_url.port)
-    writer.write(b"POST /api/v1/entities HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(b"POST /api/v1/entities HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(MAX_BODY_BYTES // 65536 + 1):
         writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
         await writer.drain()
@@ -364,7 +364,7 @@ async def test_a_body_without_an_end_is_refused_once_it_is_too_large(gateway, pe
 async def test_a_body_that_never_comes_ends_at_the_gateways_patience(server, peer):
     async with serving(server.url, request_timeout=0.2) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.base_url.port)
-        writer.write(b"POST /api/v1/entities HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        writer.write(b"POST /api/v1/entities HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{")
         async with asyncio.timeout(2):
             answer = await reader.readuntil(b"}")
         writer.close()
@@ -664,7 +664,8 @@ async def test_told_to_stop_it_tells_whose_body_is_not_there_yet_that_nothing_wa
     async with process(server.url, grace=1) as (child, caller):
         reader, writer = await asyncio.open_connection("127.0.0.1", caller.base_url.port)
         writer.write(
-            b"POST /api/v1/entities HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+            b"POST /api/v1/entities HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: 9\r\nExpect: 100-continue\r\n\r\n"
         )
         await reader.readuntil(b"100 Continue\r\n\r\n")
         child.terminate()

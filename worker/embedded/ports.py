@@ -9,6 +9,7 @@ LOOPBACK = "127.0.0.1"
 _FIRST_CHOICE = 20_000
 _FIRST_EPHEMERAL = 32_768  # where outgoing ports begin on Linux, and below where they do elsewhere
 _TRIES = 100
+_system = random.SystemRandom()  # two programs with the same seed must not choose the same ports
 
 
 def free_port() -> int:
@@ -20,7 +21,7 @@ def free_port() -> int:
     last = min(_first_ephemeral(), _FIRST_EPHEMERAL) - 1
     if last > _FIRST_CHOICE:
         for _ in range(_TRIES):
-            port = random.randint(_FIRST_CHOICE, last)  # noqa: S311 - spread, not secrecy
+            port = _system.randint(_FIRST_CHOICE, last)
             if is_free(port):
                 return port
     with socket.socket() as probe:

@@ -95,14 +95,24 @@ def migrate() -> int:
 
 def gateway() -> int:
     """``library gateway``: serve HTTP until SIGTERM."""
+    from worker.entrypoints.gateway.hosts import is_loopback
     from worker.entrypoints.gateway.server import serve
 
     settings = _settings()
     if settings is None:
+        return _MISCONFIGURED
+    if not (settings.http_expose or is_loopback(settings.http_host)):
+        print(
+            f"library: LIBRARY_HTTP_HOST: {settings.http_host} is reached by others, and there is no"
+            " authentication: they could deploy. Listen on 127.0.0.1, or set LIBRARY_HTTP_EXPOSE=true",
+            file=sys.stderr,
+        )
         return _MISCONFIGURED
     return serve(
         nats_url=settings.nats_url,
         host=settings.http_host,
         port=settings.http_port,
         request_timeout=settings.http_timeout,
+        names=settings.http_names,
+        exposed=not is_loopback(settings.http_host),
     )

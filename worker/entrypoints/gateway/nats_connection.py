@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -116,6 +116,28 @@ class NatsConnection:
                 finally:
                     await replies.unsubscribe()
         return told
+
+    async def hear(self, subject: str, *, listening: Callable[[], None], within: float) -> None:
+        """Wait for one message on ``subject``, for so many seconds at most; ``listening`` is called before.
+
+        Ends at once while NATS is away. Further messages are not even sent here.
+        """
+        client = self._client
+        if client is None or not client.is_connected:
+            return
+        heard = asyncio.Event()
+
+        async def hear(_: Msg) -> None:
+            heard.set()
+
+        with contextlib.suppress(TimeoutError, NatsError):
+            subscription = await client.subscribe(subject, cb=hear)
+            try:
+                await client.flush()
+                listening()
+                await asyncio.wait_for(heard.wait(), within)
+            finally:
+                await subscription.unsubscribe()
 
     async def _keep(self) -> None:
         """Connect, and connect anew when nats-py gives up, as it does at an error that the server names."""

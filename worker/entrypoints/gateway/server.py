@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from collections.abc import Collection
 
 import structlog
 import uvicorn
@@ -19,6 +20,8 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8350,
     request_timeout: float = 10.0,
+    names: Collection[str] = (),
+    exposed: bool = False,
     grace: int = 8,
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit status: 0 after a stop, 1 where it cannot listen.
@@ -31,19 +34,32 @@ def serve(
     except OSError as error:
         _log.error("gateway_cannot_listen", host=host, port=port, reason=error.strerror or str(error))
         return 1
-    server = http_server(create_app(nats_url=nats_url, request_timeout=request_timeout), grace=grace)
+    app = create_app(nats_url=nats_url, request_timeout=request_timeout, names=names, exposed=exposed)
+    server = http_server(app, grace=grace)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again once it has stopped, and one may come before it listens for them
         signal.signal(number, server.handle_exit)
     _log.info("gateway_listening", url=_url(listener))
+    if exposed:
+        _log.warning("gateway_exposed", reason="no authentication: anyone who reaches it can deploy")
     server.run(sockets=[listener])
     _log.info("gateway_stopped")
     return 0
 
 
+class _Server(uvicorn.Server):
+    """Ends live pages when it stops: they would stay for ever."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            app.state.changes.close()
+        await super().shutdown(sockets)
+
+
 def http_server(app: FastAPI, *, grace: int) -> uvicorn.Server:
     """The server for ``app``, still without an address; ``grace`` as for ``serve``."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,
             http="h11",  # bounds the headers at 64 KiB, which httptools does not

@@ -1,131 +1,82 @@
 """The pages: what runs where, the list of deployments, and a deployment with its history.
 
-They need no script. What they show comes from the same requests that any caller sends, and a refusal is shown
-as a page that says why.
+They need no script; with it they are live. What they show comes from the same requests that any caller sends.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
-from fastapi import FastAPI, Request, Response
-from pydantic_core import from_json, to_json
+from fastapi import Request
+from pydantic_core import from_json
 
 from contracts import subjects
 from contracts.deployments import Deployment, DeploymentList, DeploymentStatus
 from contracts.environments import ENVIRONMENTS
-from contracts.headers import ERROR_CODE
 from contracts.matrix import Matrix
-from contracts.problems import Problem, ProblemError
-from worker.entrypoints.gateway import health
-from worker.entrypoints.gateway.dashboard.markup import render
-from worker.entrypoints.gateway.nats_connection import NatsConnection
-from worker.entrypoints.gateway.request_headers import seconds_to_wait
-
-_WITHIN = 5.0
-_STATIC = Path(__file__).parent / "static"
-_ASSETS: Final = {"library.css": "text/css", "icon.svg": "image/svg+xml"}
-_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
-_HEADERS: Final = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-
-Page = Callable[[Request], Awaitable[tuple[str, dict[str, Any]]]]
+from contracts.problems import ProblemError
+from worker.entrypoints.gateway.dashboard.library import Library, changes
+from worker.entrypoints.gateway.dashboard.shown import Shown
 
 
 class Pages:
-    """Ask through NATS; each method gives a template and what stands in it."""
+    """Each method answers a GET of its path."""
 
-    def __init__(self, connection: NatsConnection) -> None:
-        self._connection = connection
+    def __init__(self, library: Library) -> None:
+        self._library = library
 
-    async def matrix(self, request: Request) -> tuple[str, dict[str, Any]]:
+    async def matrix(self, request: Request) -> Shown:
         """Entities against environments, by name."""
         asked = _asked(request, "from_name", "cursor")
-        body = await self._ask(subjects.DEPLOY_MATRIX, asked)
-        status = await health.status(self._connection)
-        return "matrix.html", {
-            "matrix": Matrix.model_validate_json(body),
-            "environments": ENVIRONMENTS,
-            "status": status,
-            "asked": asked,
-        }
+        body = await self._library.ask(subjects.DEPLOY_MATRIX, asked)
+        return Shown(
+            "matrix.html",
+            {
+                "matrix": Matrix.model_validate_json(body),
+                "environments": ENVIRONMENTS,
+                "status": await self._library.status(),
+                "asked": asked,
+            },
+        )
 
-    async def deployments(self, request: Request) -> tuple[str, dict[str, Any]]:
+    async def deployments(self, request: Request) -> Shown:
         """The list of deployments, newest first."""
         asked = _asked(request, "entity_id", "environment", "status", "cursor")
-        body = await self._ask(subjects.DEPLOY_LIST, {**asked, "page_size": 50})
-        return "deployments.html", {
-            "found": DeploymentList.model_validate_json(body),
-            "environments": ENVIRONMENTS,
-            "statuses": get_args(DeploymentStatus),
-            "asked": asked,
-        }
+        body = await self._library.ask(subjects.DEPLOY_LIST, {**asked, "page_size": 50})
+        return Shown(
+            "deployments.html",
+            {
+                "found": DeploymentList.model_validate_json(body),
+                "environments": ENVIRONMENTS,
+                "statuses": get_args(DeploymentStatus),
+                "asked": asked,
+            },
+        )
 
-    async def deployment(self, request: Request) -> tuple[str, dict[str, Any]]:
-        """A deployment and its events."""
+    async def deployment(self, request: Request) -> Shown:
+        """A deployment, what it changed, and its events."""
         which = {"deployment_id": request.path_params["deployment_id"]}
-        body = await self._ask(subjects.DEPLOY_GET, which)
-        events = from_json(await self._ask(subjects.DEPLOY_HISTORY, {**which, "page_size": 100}))
-        return "deployment.html", {
-            "deployment": Deployment.model_validate_json(body),
-            "documents": from_json(body),
-            "events": events["events"],
-            "more_events": events["next_cursor"] is not None,
-        }
+        body = await self._library.ask(subjects.DEPLOY_GET, which)
+        events = await self._library.document(subjects.DEPLOY_HISTORY, {**which, "page_size": 100})
+        documents = from_json(body)
+        return Shown(
+            "deployment.html",
+            {
+                "deployment": Deployment.model_validate_json(body),
+                "documents": documents,
+                "changes": await self._changes(documents),
+                "events": events["events"],
+                "more_events": events["next_cursor"] is not None,
+            },
+        )
 
-    async def _ask(self, subject: str, body: Mapping[str, Any]) -> bytes:
-        headers: dict[str, str] = {}
-        within = seconds_to_wait(headers, _WITHIN)
-        answer = await self._connection.ask(subject, to_json(body), headers, within=within)
-        if ERROR_CODE in (answer.headers or {}):
-            problem = Problem.model_validate_json(answer.data)
-            errors = (problem.model_extra or {}).get("errors")
-            raise ProblemError(problem.code, problem.detail, **({"errors": errors} if errors else {}))
-        return answer.data
-
-
-def install(app: FastAPI, connection: NatsConnection) -> None:
-    """Register the pages and what they are made of."""
-    pages = Pages(connection)
-    for path, page in (
-        ("/", pages.matrix),
-        ("/deployments", pages.deployments),
-        ("/deployments/{deployment_id}", pages.deployment),
-    ):
-        app.add_route(path, _shown(page), include_in_schema=False)
-    for name, kind in _ASSETS.items():
-        app.add_route(f"/static/{name}", _asset(name, kind), include_in_schema=False)
-
-
-def _shown(page: Page) -> Callable[[Request], Awaitable[Response]]:
-    async def show(request: Request) -> Response:
+    async def _changes(self, deployment: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """What it changed against the one before it; None where there was none."""
+        before = deployment["previous_deployment_id"]
+        if before is None:
+            return None
         try:
-            template, values = await page(request)
-            status = 200
-        except ProblemError as problem:
-            template, values = "refused.html", {"problem": problem}
-            status = problem.status
-        text = render(template, path=request.url.path, **values)
-        return Response(text, status_code=status, headers=_HEADERS, media_type="text/html")
-
-    return show
-
-
-def _asset(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (_STATIC / name).read_bytes()
-
-    async def serve(_: Request) -> Response:
-        kept = {"Cache-Control": "max-age=300", "X-Content-Type-Options": "nosniff"}
-        return Response(content, headers=kept, media_type=kind)
-
-    return serve
+            return changes(await self._library.deployment(before), deployment)
+        except ProblemError:
+            return None  # it is history that is not kept any more
 
 
 def _asked(request: Request, *names: str) -> dict[str, str]:
