@@ -28,7 +28,7 @@ _NAMES = (
 
 
 async def _fill(caller: Caller) -> tuple[str, str]:
-    """Deploy this and that; the paths of a deployment that was rolled back and of an active one's rollback."""
+    """Deploy this and that; the paths of what was rolled back, and of the form that rolls back."""
     await caller.ask(
         subjects.ENVIRONMENT_SET, environment="production", activation="confirmed", confirm_timeout_s=600
     )
