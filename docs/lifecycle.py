@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside what it writes
 """Write ``docs/lifecycle.md`` from the table of transitions, or see that it is up to date.
 
 ``python docs/lifecycle.py [--check]``

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside what it writes
 """Write the tables of subjects and settings in ``README.md``, or see that they are up to date.
 
 ``python docs/tables.py [--check]``
