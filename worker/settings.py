@@ -1,17 +1,31 @@
-"""Settings, from the environment: ``LIBRARY_`` and the name."""
+"""Settings: ``LIBRARY_`` and the name in the environment, else a file; see ``worker/settings_files.py``."""
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from contracts.subjects import REPLY_PREFIXES
+from worker.settings_files import (
+    PREFIX,
+    MisconfiguredError,
+    from_secret_files,
+    from_settings_file,
+    origins,
+    variable,
+)
 
 
 class Settings(BaseSettings):
     """What a process is configured by. Times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="LIBRARY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="Where nats-server is; several by comma.")
     database_url: str = Field(
@@ -52,6 +66,20 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's form
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then files of single values, then the settings file."""
+        names = settings_cls.model_fields
+        files = (from_secret_files(names), from_settings_file(names))
+        return (init_settings, env_settings, *(InitSettingsSource(settings_cls, each) for each in files))
+
     @field_validator("reply_prefixes", "http_names", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -65,3 +93,18 @@ class Settings(BaseSettings):
         if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError("is one of DEBUG, INFO, WARNING, ERROR")
         return value.upper()
+
+
+def read_settings() -> Settings:
+    """The settings of this process. Raises ``MisconfiguredError``, which names every faulty one."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        where = origins(Settings.model_fields)
+        faults = []
+        for each in error.errors(include_url=False, include_input=False):
+            name = str(each["loc"][0])
+            given = where.get(name, "default")
+            is_variable = given in (variable(name), f"{variable(name)}_FILE")
+            faults.append(f"{given if is_variable else f'{given}: {name}'}: {each['msg']}")
+        raise MisconfiguredError(*faults) from None

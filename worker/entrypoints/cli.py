@@ -6,6 +6,7 @@ from worker.entrypoints.commands import (
     agents,
     dead,
     deployments,
+    doctor,
     entities,
     environments,
     manifests,
@@ -36,6 +37,7 @@ for family in (
     records.app,
     manifests.app,
     observing.app,
+    doctor.app,
     upkeep.app,
 ):
     app.add_typer(family)

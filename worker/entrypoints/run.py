@@ -7,10 +7,9 @@ import sys
 import time
 from typing import NoReturn
 
-from pydantic import ValidationError
-
 from worker import logs
-from worker.settings import Settings
+from worker.settings import Settings, read_settings
+from worker.settings_files import MisconfiguredError
 
 _FAILED = 1
 _PAUSE_SECONDS = 1.0
@@ -19,11 +18,10 @@ _MISCONFIGURED = 2
 
 def _settings() -> Settings | None:
     try:
-        settings = Settings()
-    except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            name = "LIBRARY_" + "_".join(map(str, fault["loc"])).upper()
-            print(f"library: {name}: {fault['msg']}", file=sys.stderr)
+        settings = read_settings()
+    except MisconfiguredError as error:
+        for fault in error.faults:
+            print(f"library: {fault}", file=sys.stderr)
         return None
     logs.configure(settings.log_level)
     return settings

@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 import typer
-from pydantic import ValidationError
 
+from worker import settings
 from worker.entrypoints.commands.output import Table
 from worker.settings import Settings
+from worker.settings_files import MisconfiguredError, origins, variable
 
 HIDDEN = "***"
 
@@ -18,38 +19,34 @@ _PARAMETER = re.compile(r"(?i)(password=)[^&]*")
 
 
 def read_settings() -> Settings:
-    """The settings of this environment. Raises ``typer.BadParameter`` that names every faulty variable."""
+    """The settings of this environment. Raises ``typer.BadParameter`` that names every faulty one."""
     try:
-        return Settings()
-    except ValidationError as error:
-        faults = (f"{variable(str(fault['loc'][0]))}: {fault['msg']}" for fault in error.errors())
-        raise typer.BadParameter("; ".join(faults), param_hint="the environment") from None
+        return settings.read_settings()
+    except MisconfiguredError as error:
+        raise typer.BadParameter(str(error), param_hint="the settings") from None
 
 
-def variable(name: str) -> str:
-    """The environment variable of a setting."""
-    return f"{Settings.model_config['env_prefix']}{name}".upper()
-
-
-def as_document(settings: Settings) -> dict[str, Any]:
-    """Each setting: its variable, its value without secrets, what it means."""
+def as_document(found: Settings) -> dict[str, Any]:
+    """Each setting: its variable, its value without secrets, where that comes from, what it means."""
+    where = origins(Settings.model_fields)
     return {
         name: {
             "variable": variable(name),
-            "value": shown(name, getattr(settings, name)),
+            "value": shown(name, getattr(found, name)),
+            "origin": where[name],
             "description": field.description,
         }
         for name, field in Settings.model_fields.items()
     }
 
 
-def as_table(settings: Settings) -> Table:
+def as_table(found: Settings) -> Table:
     """The same, a row each."""
     return Table(
-        ("SETTING", "VALUE", "VARIABLE", "MEANING"),
+        ("SETTING", "VALUE", "FROM", "VARIABLE", "MEANING"),
         [
-            (name, _text(one["value"]), one["variable"], one["description"] or "")
-            for name, one in as_document(settings).items()
+            (name, _text(one["value"]), one["origin"], one["variable"], one["description"] or "")
+            for name, one in as_document(found).items()
         ],
     )
 
