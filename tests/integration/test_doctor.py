@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -65,19 +67,24 @@ async def test_a_stream_that_is_missing_or_changed_is_found(ailing):
 def test_an_old_schema_and_careless_durability_are_found(ailing):
     (revision,) = ailing.sql("SELECT version_num FROM alembic_version")
     ailing.sql("UPDATE alembic_version SET version_num = '0001'")
-    ailing.sql("ALTER SYSTEM SET full_page_writes = off")
-    ailing.sql("SELECT pg_reload_conf()")
-    eventually(lambda: ailing.sql("SHOW full_page_writes") == [("off",)])
+    configure(ailing, "full_page_writes = off\n", "off")
     try:
         status, found = examined(ailing)
     finally:
         ailing.sql("UPDATE alembic_version SET version_num = %s", revision)
-        ailing.sql("ALTER SYSTEM RESET full_page_writes")
-        ailing.sql("SELECT pg_reload_conf()")
+        configure(ailing, "", "on")
 
     assert status == 1
     assert found["schema"]["do"] == "Run library migrate."
     assert "may be lost" in found["full_page_writes"]["says"]
+
+
+def configure(system, line, value):
+    """Have PostgreSQL read a line of its administrator's."""
+    (running,) = system.directory.rglob("postmaster.pid")
+    running.with_name("postgresql.auto.conf").write_text(line)
+    os.kill(int(running.read_text().split()[0]), signal.SIGHUP)
+    eventually(lambda: system.sql("SHOW full_page_writes") == [(value,)])
 
 
 def test_a_misspelt_variable_is_named_with_the_right_one(system):
