@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import json
+import os
+import subprocess
 from pathlib import Path
 
 import nats
@@ -12,33 +15,47 @@ from tests.faults.plant import Plant
 from tests.system import System, eventually
 from worker.embedded.nats_server import NatsServer
 from worker.embedded.ports import free_port
+from worker.embedded.processes import spawn
 
 SERVERS = 3
-_ROUTES = """
-server_name: {name}
-cluster {{
-  name: library
-  listen: "127.0.0.1:{port}"
-  routes: [{routes}]
-}}
-"""
+_CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nats-cluster.conf"
 
 
 class Member(NatsServer):
-    """One server of the cluster, with the configuration of ``library up`` and its routes."""
+    """One server of the cluster, on the configuration that compose.cluster.yaml uses."""
 
     def __init__(self, directory: Path, *, member: str, port: int, routes: list[int], output: int) -> None:
         directory.mkdir()
         super().__init__(directory, output=output)
         self.member = member
-        addresses = ", ".join(f'"nats://127.0.0.1:{each}"' for each in routes)
-        self._routes = _ROUTES.format(name=member, port=port, routes=addresses)
+        self._folder = directory / "nats"
+        self._routes = json.dumps([f"nats://127.0.0.1:{each}" for each in routes])
+        self._cluster_port = port
+        self._http_port = free_port()
 
     def prepare(self) -> None:
-        """As its base, and the routes."""
+        """As its base; the configuration is another."""
         super().prepare()
-        with self.configuration.open("a") as configuration:
-            configuration.write(self._routes)
+        self.configuration = _CONFIGURATION
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start it, with what the configuration asks of the environment."""
+        self.process = spawn(
+            [self._program, "--config", str(self.configuration)],
+            environment={
+                **os.environ,
+                "NATS_NAME": self.member,
+                "NATS_LISTEN": json.dumps(f"127.0.0.1:{self.port}"),
+                "NATS_HTTP": json.dumps(f"127.0.0.1:{self._http_port}"),
+                "NATS_STORE": json.dumps(str(self._folder)),
+                "NATS_CLUSTER": json.dumps(f"127.0.0.1:{self._cluster_port}"),
+                "NATS_ROUTES": self._routes,
+            },
+            output=self._output,
+            folder="/",
+            death_signal=self.stop_signal,
+        )
+        return self.process
 
 
 class Cluster:

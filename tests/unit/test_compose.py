@@ -102,3 +102,37 @@ def test_the_image_runs_as_nobody_in_particular():
 
 def _volumes(compose: dict[str, Any], service: str) -> list[str]:
     return compose["services"][service]["volumes"]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "compose.cluster.yaml").read_text())
+
+
+def test_the_cluster_follows_the_compose_specification(cluster):
+    schema = get_builtin_schema("vendor.compose-spec")
+    assert [error.message for error in validator_for(schema)(schema).iter_errors(cluster)] == []
+
+
+def test_the_cluster_has_three_nats_servers_that_know_each_other_and_streams_of_three_replicas(cluster):
+    services = cluster["services"]
+    servers = [services[f"nats-{number}"] for number in (1, 2, 3)]
+    assert len({server["environment"]["NATS_NAME"] for server in servers}) == 3
+    assert len({_volumes(cluster, f"nats-{number}")[0] for number in (1, 2, 3)}) == 3
+    asked = set(re.findall(r"[$](NATS_[A-Z]+)", (ROOT / cluster["configs"]["nats"]["file"]).read_text()))
+    assert all(set(server["environment"]) == asked for server in servers)
+    for name in ("migrate", "worker"):
+        assert services[name]["environment"]["LIBRARY_REPLICAS"] == "3"
+    assert services["worker"]["deploy"]["replicas"] == 2
+
+
+def test_the_cluster_publishes_the_gateway_on_this_machine_alone_and_has_no_password_of_its_own(cluster):
+    published = [port for service in cluster["services"].values() for port in service.get("ports", ())]
+    assert published == ["127.0.0.1:8350:8350"]
+    assert "PASSWORD:-" not in (ROOT / "compose.cluster.yaml").read_text()
+
+
+def test_every_variable_of_the_cluster_is_a_setting(cluster):
+    known = {f"LIBRARY_{name.upper()}" for name in Settings.model_fields}
+    for name in OURS:
+        assert set(cluster["services"][name]["environment"]) <= known
