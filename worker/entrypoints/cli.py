@@ -1,9 +1,12 @@
 """The command line: ``library``."""
 
+import os
+
 import typer
 
 from worker.entrypoints.commands import (
     agents,
+    completion,
     dead,
     deployments,
     doctor,
@@ -24,7 +27,7 @@ app = typer.Typer(
     "Exit status: 0 done, 1 refused, 2 usage, 3 no answer.",
     callback=common_options,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=completion.VARIABLE in os.environ,  # its options are none of ours, and cost time
     rich_markup_mode=None,  # plain help reads well in a pipe, too, and starts in half the time
     pretty_exceptions_enable=False,  # they show local variables, and with them secrets
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -39,6 +42,7 @@ for family in (
     observing.app,
     doctor.app,
     upkeep.app,
+    completion.app,
 ):
     app.add_typer(family)
 app.add_typer(entities.app, name="entity")

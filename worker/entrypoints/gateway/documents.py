@@ -1,4 +1,4 @@
-"""Write the documents of both doors to ``docs/reference``, or see that they are up to date.
+"""Write the documents of both doors and the schema of manifests to ``docs/reference``, or check them.
 
 ``python -m worker.entrypoints.gateway.documents [--check]``, in the project's root.
 """
@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from contracts import asyncapi
+from contracts import asyncapi, manifest
 from worker.entrypoints.gateway import openapi
 
 DIRECTORY = Path("docs/reference")
@@ -18,7 +18,11 @@ def documents() -> dict[str, str]:
     """The text of each file, by its name; the same at every call."""
     return {
         name: json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        for name, document in (("asyncapi.json", asyncapi.document()), ("openapi.json", openapi.document()))
+        for name, document in (
+            ("asyncapi.json", asyncapi.document()),
+            ("openapi.json", openapi.document()),
+            ("manifest.schema.json", manifest.schema()),
+        )
     }
 
 
@@ -40,7 +44,7 @@ def write(directory: Path) -> None:
 
 def main() -> int:
     """The exit status: 1 where ``--check`` finds a file that is not up to date."""
-    parser = argparse.ArgumentParser(description="Write docs/reference/asyncapi.json and openapi.json.")
+    parser = argparse.ArgumentParser(description="Write AsyncAPI, OpenAPI and the schema of manifests.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if they are not up to date")
     if not parser.parse_args().check:
         write(DIRECTORY)
