@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install up demo test check bench growth soak scaling flood faults documents lock clean
+.PHONY: help install up demo test check bench growth soak scaling flood faults documents docs lock clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -29,7 +29,7 @@ demo: $(STAMP) ## See it at work, in about a minute: deploys, a refusal, a rollb
 test: $(STAMP) ## Run all tests, on real servers that they start and stop.
 	@exec $(BIN)/python -m pytest -n 3 --durations=10 $(ARGS)
 
-check: $(STAMP) ## Check style, types, layers, and that generated documents are up to date.
+check: $(STAMP) ## Check style, types, layers, generated documents, and links between documents.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -37,6 +37,11 @@ check: $(STAMP) ## Check style, types, layers, and that generated documents are 
 	$(BIN)/python -m worker.entrypoints.gateway.documents --check
 	$(BIN)/python docs/lifecycle.py --check
 	$(BIN)/python docs/tables.py --check
+	$(BIN)/python docs/reference.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir $$(mktemp -d)/site
+
+docs: $(STAMP) ## Build the documentation into site/.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(STAMP) ## Measure what a deploy costs, beside others on this machine; first look: ARGS=--quick.
 	@exec $(BIN)/python -m benchmarks.bench $(ARGS)
@@ -56,10 +61,11 @@ flood: $(STAMP) ## Send it as much as this machine can, for a minute, and count 
 faults: $(STAMP) ## Break every part of it under load, and count what is lost, doubled or out of order.
 	@exec $(BIN)/python -m tests.faults $(ARGS)
 
-documents: $(STAMP) ## Write anew what is generated: docs/reference, docs/lifecycle.md, the tables of README.md.
+documents: $(STAMP) ## Write anew what is generated: docs/reference, docs/lifecycle.md, README.md's tables.
 	$(BIN)/python -m worker.entrypoints.gateway.documents
 	$(BIN)/python docs/lifecycle.py
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/reference.py
 
 # The second lock is what the image holds: no test tools, no embedded servers, the same versions.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \

@@ -54,9 +54,9 @@ database's clock does, past `confirm_by`. The transaction that decides it gives 
 
 What can be rolled back to: {targets}. What `failed` never was active, and never will be.
 
-The table is `TRANSITIONS` in [worker/domain/states.py](../worker/domain/states.py), and `moved` there is the
+The table is `TRANSITIONS` in `worker/domain/states.py`, and `moved` there is the
 only way from one state to the next: a transition that is not in the table raises, and nothing is written. To
-add one, add it there, and say when it happens in [docs/lifecycle.py](lifecycle.py).
+add one, add it there, and say when it happens in `docs/lifecycle.py`.
 """
 
 
