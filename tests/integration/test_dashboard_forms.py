@@ -158,6 +158,28 @@ async def test_a_rollback_shows_what_it_goes_back_to_and_goes_back(browser, call
     assert now["deployment_id"] == first["deployment_id"]
 
 
+async def test_what_was_rolled_back_is_not_offered_to_go_back_to(browser, caller):
+    entity = await caller.create()
+    first = await caller.deploy(entity, "staging")
+    second = await caller.deploy(entity, "staging")
+    await caller.rollback(second, reason="it loses")
+    third = await caller.deploy(entity, "staging")
+
+    _, _, form = browser.open(f"/deployments/{third['deployment_id']}/rollback")
+
+    assert re.findall(r'<option value="([^"]+)"', form) == [first["deployment_id"]]
+
+
+async def test_where_nothing_ran_before_the_form_says_so(browser, caller):
+    deployment = await caller.deploy(await caller.create(), "staging")
+
+    status, _, form = browser.open(f"/deployments/{deployment['deployment_id']}/rollback")
+
+    assert status == 200
+    assert "Nothing ran there before it" in form
+    assert "<select" not in form
+
+
 async def test_a_retirement_is_asked_for_twice_and_leaves_nothing(browser, caller):
     entity = await caller.create()
     deployment = await caller.deploy(entity, "testing")

@@ -53,7 +53,7 @@ class Actions:
         active = await self._library.deployment(request.path_params["deployment_id"])
         targets = await self._targets(active)
         values: dict[str, Any] = {"deployment": active, "targets": targets, "plan": None}
-        default = {"target_deployment_id": active["previous_deployment_id"] or ""}
+        default = {"target_deployment_id": targets[0]["deployment_id"]} if targets else {}
         if request.method != "POST":
             return Shown("rollback.html", values | _edited(default))
         given = await forms.fields(request)
@@ -93,13 +93,14 @@ class Actions:
         return Shown("retire.html", values | _planned(given, active["environment"]) | {"plan": active})
 
     async def _targets(self, active: Mapping[str, Any]) -> list[Any]:
-        """What ran there before, newest first, with what it would go back to by itself at the head."""
+        """What it can go back to without further thought, what ran just before it at the head."""
         where = {"entity_id": active["entity_id"], "environment": active["environment"], "page_size": 20}
         found = await self._library.document(subjects.DEPLOY_LIST, {**where, "status": "inactive"})
-        before = active["previous_deployment_id"]
         targets: list[Any] = found["deployments"]
+        before = active["previous_deployment_id"]
         if before is not None and before not in (each["deployment_id"] for each in targets):
-            targets.append(await self._library.deployment(before))
+            former = await self._library.deployment(before)
+            targets += [former] if former["status"] == "inactive" else []
         return sorted(targets, key=lambda each: each["deployment_id"] != before)
 
 
