@@ -1,6 +1,7 @@
 """How results are written: JSON for programs, tables for people, plain where nobody looks at a terminal."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from pydantic import BaseModel
 from contracts.problems import PROBLEMS, ProblemError
 from contracts.values import timestamp
 
-_ANY_WIDTH = 10_000  # a narrow terminal wraps lines; cells that are wrapped cannot be copied
+_ANY_WIDTH = 10_000  # rich wraps nothing then: cells that are wrapped cannot be copied
+_GAP = 2
+_USUAL_WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +83,52 @@ def lines(view: Table | Record) -> Iterable[str]:
 def _write_rich(view: Table | Record, out: TextIO) -> None:
     # Imported here: only a terminal needs them, and they cost a fifth of the start.
     from rich.console import Console  # noqa: PLC0415
+
+    console = Console(file=out, width=_ANY_WIDTH)
+    if isinstance(view, Record):
+        Console(file=out).print(_fields(view.fields))
+    elif _width(view) <= _terminal_width(out):
+        console.print(_grid(view))
+    else:  # a record a row, as psql does
+        for number, row in enumerate(view.rows):
+            if number:
+                console.print()
+            console.print(_fields(tuple(zip(view.headings, row, strict=True))))
+
+
+def _grid(table: Table) -> Any:
     from rich.table import Table as Grid  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    rows: Sequence[tuple[str, ...]]
-    if isinstance(view, Record):
-        grid = Grid(box=None, show_header=False, pad_edge=False)
-        grid.add_column(style="bold", no_wrap=True)
-        grid.add_column(overflow="fold")
-        rows, width = [field for field in view.fields if field[1]], None
-    else:
-        grid = Grid(*view.headings, box=None, pad_edge=False)
-        rows, width = view.rows, _ANY_WIDTH
-    for row in rows:
+    grid = Grid(*table.headings, box=None, pad_edge=False)
+    for row in table.rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
-    Console(file=out, width=width).print(grid)
+    return grid
+
+
+def _fields(fields: Sequence[tuple[str, str]]) -> Any:
+    from rich.table import Table as Grid  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    grid = Grid(box=None, show_header=False, pad_edge=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in fields:
+        if text:
+            grid.add_row(Text(printable(label)), Text(printable(text)))
+    return grid
+
+
+def _width(table: Table) -> int:
+    columns = zip(table.headings, *table.rows, strict=True)
+    return sum(max(len(printable(cell)) for cell in column) + _GAP for column in columns) - _GAP
+
+
+def _terminal_width(out: TextIO) -> int:
+    try:
+        return os.get_terminal_size(out.fileno()).columns or _USUAL_WIDTH
+    except OSError:
+        return _USUAL_WIDTH
 
 
 def problem_lines(problem: ProblemError, verdict: str) -> Iterable[str]:
