@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from uuid import uuid4
 import pytest
 
 from contracts import subjects
+
+STYLE = re.compile(r"\x1b\[[\d;]*m")
 
 
 def on_a_terminal(system, columns, *arguments, **environment):
@@ -50,7 +53,7 @@ async def test_a_table_that_fits_is_a_table_and_one_that_does_not_is_a_record_a_
     assert len(lines) == 1
     assert deployed[1]["entity_name"] in lines[0]
     assert deployed[0]["deployment_id"] in narrow
-    assert max(len(line.rstrip()) for line in narrow.splitlines()) <= 70
+    assert max(len(STYLE.sub("", line).rstrip()) for line in narrow.splitlines()) <= 70
 
 
 async def test_there_are_colours_on_a_terminal_unless_they_are_not_wanted(system, deployed):
