@@ -38,7 +38,7 @@ check: $(STAMP) ## Check style, types, layers, generated documents, and links be
 	$(BIN)/python docs/lifecycle.py --check
 	$(BIN)/python docs/tables.py --check
 	$(BIN)/python docs/reference.py --check
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir $$(mktemp -d)/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
 
 docs: $(STAMP) ## Build the documentation into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
