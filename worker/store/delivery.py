@@ -5,11 +5,13 @@ Each environment's newest 5,000 deployments of the window are looked at, by inde
 
 from typing import NamedTuple
 
+from contracts import subjects
 from worker.store.transaction import Transaction
 
 WINDOW_DAYS = 28
 _MOST = 5_000
 _SAMPLES = 1_000
+_CREATED, _UPDATED = (subjects.event_type("entity", event) for event in ("created", "updated"))
 
 _COUNTED = """
 SELECT environment, count(*) FILTER (WHERE status = 'active'), count(*) FILTER (WHERE status <> 'active')
@@ -38,7 +40,7 @@ WITH decided AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT created_at FROM events
         WHERE subject = d.entity_id::text AND created_at <= d.deployed_at
-            AND type IN ('library.entity.created.v1', 'library.entity.updated.v1')
+            AND type IN ('{_CREATED}', '{_UPDATED}')
         ORDER BY sequence DESC LIMIT 1
     ) change
     WHERE d.number <= {_SAMPLES} AND d.status <> 'failed' AND NOT EXISTS (
