@@ -61,7 +61,7 @@ class Worker(NamedTuple):
     @property
     def id(self) -> str:
         """Empty until it is ready."""
-        found = re.search(r'"id": "(\w+)".*worker_ready', self.log.read_text())
+        found = re.search(r'"id": ?"(\w+)".*worker_ready', self.log.read_text())
         return found[1] if found else ""
 
     @property

@@ -119,13 +119,13 @@ class System:
         self.workers.append(worker)
         return worker
 
-    def start_gateway(self) -> Process:
-        self.gateway = Process("gateway", self.environment)
+    def start_gateway(self, **settings: str) -> Process:
+        self.gateway = Process("gateway", {**self.environment, **settings})
         return self.gateway
 
-    def start(self) -> "System":
+    def start(self, **settings: str) -> "System":
         self.start_servers()
-        gateway, worker = self.start_gateway(), self.start_worker()
+        gateway, worker = self.start_gateway(**settings), self.start_worker(**settings)
         worker.wait_for_line("worker_ready")
         gateway.wait_for_line("nats_connected")
         return self

@@ -15,6 +15,7 @@ from worker.domain.changes import Event
 from worker.domain.command import Durable
 from worker.domain.convergence import Applied, Beside
 from worker.domain.facts import Deployment, Document, Entity, Environment, Quarantine, Record
+from worker.domain.trace import Trace
 from worker.operations.plan import Plan
 from worker.store.matrix import Row
 
@@ -196,8 +197,7 @@ def rejected(
     *,
     event_id: str,
     now: datetime,
-    traceparent: str | None,
-    tracestate: str | None = None,
+    trace: Trace | None,
 ) -> bytes:
     """The CloudEvent that says a durable command was refused. It changes no entity and has no sequence."""
     data = {
@@ -210,7 +210,7 @@ def rejected(
     message = _envelope(
         event_id, subjects.event_type("deployment", "rejected"), command.command_id, now, command.command_id
     )
-    _trace(message, traceparent, tracestate)
+    _carry(message, trace)
     message["data"] = data
     return orjson.dumps(message)
 
@@ -227,12 +227,12 @@ def _body(body: bytes) -> orjson.Fragment | str:
     return body[:_SHOWN_BYTES].decode(errors="replace").replace("\x00", "\ufffd")
 
 
-def _trace(message: dict[str, Any], traceparent: str | None, tracestate: str | None) -> None:
-    """Add the trace's context, as the CloudEvents extension for it has it."""
-    if traceparent is not None:
-        message["traceparent"] = traceparent
-        if tracestate is not None:
-            message["tracestate"] = tracestate
+def _carry(message: dict[str, Any], trace: Trace | None) -> None:
+    """Add the trace, as the CloudEvents extension for it has it."""
+    if trace is not None:
+        message["traceparent"] = trace.traceparent
+        if trace.tracestate is not None:
+            message["tracestate"] = trace.tracestate
 
 
 def _envelope(event_id: str, event_type: str, about: str, now: datetime, request_id: str) -> dict[str, Any]:
@@ -283,14 +283,10 @@ def event(
     about: str,
     now: datetime,
     sequence: int | None,
-    correlation: tuple[str, str | None],
-    tracestate: str | None = None,
+    request_id: str,
+    trace: Trace | None = None,
 ) -> bytes:
-    """A CloudEvent 1.0 in structured JSON; ``body`` is what its record was rendered to.
-
-    ``correlation`` is the request's id and, if it has one, its ``traceparent``.
-    """
-    request_id, traceparent = correlation
+    """A CloudEvent 1.0 in structured JSON; ``body`` is what its record was rendered to."""
     data: dict[str, Any] = {
         "actor": of.actor,
         "reason": of.reason,
@@ -303,6 +299,6 @@ def event(
     message = _envelope(event_id, subjects.event_type(kind(of.about), of.name), about, now, request_id)
     if sequence is not None:
         message["sequence"] = str(sequence)
-    _trace(message, traceparent, tracestate)
+    _carry(message, trace)
     message["data"] = data
     return orjson.dumps(message)

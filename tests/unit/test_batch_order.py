@@ -21,6 +21,7 @@ from tests.unit.builders import (
     needing,
 )
 from tests.unit.records import Records
+from worker.domain.trace import Trace
 
 
 def names(records, entity=None):
@@ -272,7 +273,7 @@ def test_an_event_carries_the_id_and_the_trace_of_its_request():
     entity, _, active = running()
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     records = Records(entity, active)
-    records.answers(a_deploy(entity, {"request_id": "release-7", "traceparent": trace}), a_deploy(entity))
+    records.answers(a_deploy(entity, {"request_id": "release-7", "trace": Trace(trace)}), a_deploy(entity))
     first, second, third, _ = (json.loads(row.body) for row in records.events)
     for event in (first, second):
         assert (event["correlationid"], event["traceparent"]) == ("release-7", trace)

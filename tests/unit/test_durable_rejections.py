@@ -19,6 +19,7 @@ from tests.unit.builders import (
 )
 from tests.unit.records import Records
 from worker.domain.command import Durable
+from worker.domain.trace import Trace
 
 SUBJECTS = {
     subjects.DEPLOY_REQUEST: subjects.COMMAND_DEPLOY,
@@ -65,7 +66,7 @@ def test_a_refused_durable_command_is_an_event_that_holds_it_and_the_problem():
     entity = an_entity(version="1")
     records = Records(entity)
     body = b'{"entity_id": "x", "n": 1.50}'
-    command = a_deploy(entity, {"traceparent": TRACE}, expected_version="2")
+    command = a_deploy(entity, {"trace": Trace(TRACE)}, expected_version="2")
     (answer,) = records.answers(durable(command, body=body))
     assert answer.code == "version_mismatch"
     ((row, event),) = rejections(records)

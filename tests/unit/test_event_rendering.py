@@ -25,6 +25,7 @@ from worker import rendering
 from worker.dispatch.ledger import Ledger
 from worker.domain.changes import Event
 from worker.domain.facts import Document
+from worker.domain.trace import Trace
 from worker.domain.validation import as_decided
 
 VALIDATION = {"passed": True, "checks": {}, "errors": [], "warnings": []}
@@ -43,7 +44,8 @@ def an_event(about, *, sequence=7, trace=None, **fields):
         about="the subject",
         now=LONG_AGO,
         sequence=sequence,
-        correlation=("request-1", trace),
+        request_id="request-1",
+        trace=Trace(trace) if trace else None,
     )
     return json.loads(body), events.CloudEvent.model_validate_json(body)
 

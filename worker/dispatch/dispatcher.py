@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from contracts import subjects
 from contracts.problems import ProblemError
+from worker import tracing
 from worker.dispatch import batch, reading
 from worker.dispatch.answer import Answer
 from worker.dispatch.figures import LaneFigures
@@ -121,9 +122,10 @@ class Dispatcher:
         try:
             if command.operation == subjects.STATUS_GET:
                 return self._read_status(command)
-            body = unit_of_work.read(
-                self._reads, lambda transaction: self._reader.answer(command, transaction)
-            )
+            with tracing.tracer().within(command.trace):
+                body = unit_of_work.read(
+                    self._reads, lambda transaction: self._reader.answer(command, transaction)
+                )
         except Exception as error:  # noqa: BLE001 - every request is answered
             return _failure(command, error)
         return Answer(body)
@@ -171,18 +173,21 @@ class Dispatcher:
         raise AssertionError("unreachable")
 
     def _run(self, commands: Sequence[Command[Any]], again: int, held: Ties) -> batch.Result:
-        while True:
-            try:
-                result = unit_of_work.run(
-                    self._writes, lambda transaction: batch.run(transaction, commands, again=again, held=held)
-                )
-            except batch.TooLate:
-                continue  # the clock has moved on: those too late are refused now
-            break
+        with tracing.tracer().batch(command.trace for command in commands):
+            result = self._committed_result(commands, again, held)
         if result.events:
             self._committed(result.events)
             self._announced += result.announced
         return result
+
+    def _committed_result(self, commands: Sequence[Command[Any]], again: int, held: Ties) -> batch.Result:
+        while True:
+            try:
+                return unit_of_work.run(
+                    self._writes, lambda transaction: batch.run(transaction, commands, again=again, held=held)
+                )
+            except batch.TooLate:
+                continue  # the clock has moved on: those too late are refused now
 
 
 def _lane(name: str, work: Callable[[], None]) -> threading.Thread:
@@ -215,8 +220,8 @@ def _failure(command: Command[Any], error: Exception) -> Answer:
         log.error(
             "request_failed",
             operation=command.operation,
-            request_id=command.request_id,
             code=problem.code,
             exc_info=error if problem.code == "internal_error" else None,
+            **command.names,
         )
     return Answer.of_problem(problem, command.request_id)

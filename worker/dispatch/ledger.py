@@ -58,7 +58,7 @@ class Ledger:
         for behind, event in enumerate(reversed(decision.events)):
             row = self._row(command, event, _body(event, bodies), now, behind)
             self.events.insert(len(self.events) - behind, row)
-        self.announced += (Announced(event, command.request_id) for event in decision.events)
+        self.announced += (Announced(event, command.names) for event in decision.events)
         return bodies[id(decision.reply)]
 
     def _row(self, command: Command[Any], event: Event, body: bytes, now: datetime, behind: int) -> EventRow:
@@ -79,8 +79,8 @@ class Ledger:
                 about=about,
                 now=now,
                 sequence=sequence,
-                correlation=(command.request_id, command.traceparent),
-                tracestate=command.tracestate,
+                request_id=command.request_id,
+                trace=command.trace,
             ),
             created_at=now,
         )
@@ -109,8 +109,7 @@ class Ledger:
                     problem,
                     event_id=event_id,
                     now=now,
-                    traceparent=command.traceparent,
-                    tracestate=command.tracestate,
+                    trace=command.trace,
                 ),
                 created_at=now,
             )

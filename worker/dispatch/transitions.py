@@ -14,17 +14,17 @@ _KINDS = {Deployment: "deployment", Entity: "entity", Environment: "environment"
 
 
 class Announced(NamedTuple):
-    """An event and the request that it came from."""
+    """An event and the ids of the request that it came from."""
 
     event: Event
-    request_id: str
+    names: dict[str, str]
 
 
 def log_transitions(announced: Iterable[Announced]) -> None:
     """Log what a transaction committed."""
-    if not logging.getLogger().isEnabledFor(logging.INFO):
+    if not log.is_enabled_for(logging.INFO):
         return
-    for event, request_id in announced:
+    for event, names in announced:
         about, actor = event.about, event.actor
         happened = f"{_KINDS[type(about)]}_{event.name}"
         match about:
@@ -38,7 +38,7 @@ def log_transitions(announced: Iterable[Announced]) -> None:
                     environment=about.environment,
                     duration_ms=about.deployment_duration_ms,
                     actor=actor,
-                    request_id=request_id,
+                    **names,
                 )
             case Entity():
                 log.info(
@@ -48,9 +48,9 @@ def log_transitions(announced: Iterable[Announced]) -> None:
                     version=about.version,
                     revision=about.revision,
                     actor=actor,
-                    request_id=request_id,
+                    **names,
                 )
             case Environment():
-                log.info(happened, environment=about.environment, actor=actor, request_id=request_id)
+                log.info(happened, environment=about.environment, actor=actor, **names)
             case _:
                 assert_never(about)

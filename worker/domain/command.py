@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from contracts.problems import ProblemError
 from contracts.values import Request
+from worker.domain.trace import Trace
 
 RequestT_co = TypeVar("RequestT_co", bound=Request, covariant=True)
 
@@ -40,7 +41,8 @@ class Command(Generic[RequestT_co]):
     """A parsed request.
 
     ``operation`` is its subject; ``key`` the idempotency key, if any; ``taken_at`` the monotonic clock, in
-    seconds, when it was taken; ``default_method`` how a deployment came about when the request does not say.
+    seconds, when it was taken; ``default_method`` how a deployment came about when the request does not say;
+    ``trace`` what its events carry on.
     """
 
     operation: str
@@ -50,7 +52,13 @@ class Command(Generic[RequestT_co]):
     caller: Caller = ANONYMOUS
     key: str | None = None
     deadline: datetime | None = None
-    traceparent: str | None = None
-    tracestate: str | None = None
+    trace: Trace | None = None
     default_method: str = "nats"
     durable: Durable | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The ids by which the log tells requests apart: the request's and, if it has one, its trace's."""
+        if self.trace is None:
+            return {"request_id": self.request_id}
+        return {"request_id": self.request_id, "trace_id": self.trace.trace_id}

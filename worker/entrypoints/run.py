@@ -7,7 +7,8 @@ import sys
 import time
 from typing import NoReturn
 
-from worker import logs
+from worker import logs, tracing
+from worker.entrypoints import telemetry
 from worker.settings import Settings, read_settings
 from worker.settings_files import MisconfiguredError
 
@@ -47,6 +48,7 @@ def worker() -> int:
     settings = _settings()
     if settings is None:
         return _MISCONFIGURED
+    telemetry.start("library-worker")
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
@@ -61,6 +63,8 @@ def worker() -> int:
     except (UnsuitableServer, SchemaOutdated, DatabaseUnavailable, ValueError) as error:
         print(f"library worker: {error}", file=sys.stderr)
         return _FAILED
+    finally:
+        tracing.tracer().close()
     return 0
 
 
@@ -106,11 +110,15 @@ def gateway() -> int:
             file=sys.stderr,
         )
         return _MISCONFIGURED
-    return serve(
-        nats_url=settings.nats_url,
-        host=settings.http_host,
-        port=settings.http_port,
-        request_timeout=settings.http_timeout,
-        names=settings.http_names,
-        exposed=not is_loopback(settings.http_host),
-    )
+    telemetry.start("library-gateway")
+    try:
+        return serve(
+            nats_url=settings.nats_url,
+            host=settings.http_host,
+            port=settings.http_port,
+            request_timeout=settings.http_timeout,
+            names=settings.http_names,
+            exposed=not is_loopback(settings.http_host),
+        )
+    finally:
+        tracing.tracer().close()

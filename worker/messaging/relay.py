@@ -16,13 +16,14 @@ import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from contracts import headers, subjects
+from contracts import subjects
 from contracts.metrics import SECONDS
 from worker.domain.changes import WaitingEvent
 from worker.domain.figures import Histogram
 from worker.messaging import live_state
+from worker.messaging.announcement import announcing
 from worker.messaging.mirror import ActiveMirror, Mirror, PendingMirror, Views
-from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, InDoubt, Message, Refused, StreamWriter
+from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, InDoubt, Refused, StreamWriter
 
 log = structlog.get_logger()
 
@@ -181,7 +182,8 @@ class Relay:
         waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
         read_at = time.monotonic()
         if waiting:
-            await self._events.publish([_message(event) for event in waiting])
+            with announcing(waiting) as messages:
+                await self._events.publish(messages)
             self.published += len(waiting)
             self.last_published_at = time.monotonic()
             for waited, events in groupby(event.waited for event in waiting):
@@ -220,8 +222,3 @@ class Relay:
 
     async def _blocking(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-def _message(event: WaitingEvent) -> Message:
-    carried = {headers.MESSAGE_ID: event.event_id, headers.CONTENT_TYPE: headers.CLOUDEVENT_JSON}
-    return Message(event.nats_subject, event.body, carried)

@@ -11,6 +11,8 @@ import psycopg2
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from worker import tracing
+
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
@@ -38,11 +40,11 @@ class Transaction:
 
     def execute(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         """The rows of one statement; parameters are psycopg2's ``%(name)s``."""
-        return self._say(statement, parameters or {})
+        return self._say(statement, parameters or {}, about=statement)
 
     def prepared(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         """The same for a statement of the hot path: planned once a connection, not at each use."""
-        return self.execute(self._execution(statement), parameters)
+        return self._say(self._execution(statement), parameters or {}, about=statement)
 
     def with_commit(self, statement: str, parameters: dict[str, Any]) -> None:
         """Have this statement, a prepared one, executed with the commit, in one round trip."""
@@ -53,27 +55,28 @@ class Transaction:
         """Commit what was begun, if any statement was executed."""
         if self._last is not None:
             statement, parameters = self._last
-            self._say(f"{statement}; COMMIT", parameters)
+            self._say(f"{statement}; COMMIT", parameters, about="COMMIT")
         elif not self._ahead:
-            self._say("COMMIT", {})
+            self._say("COMMIT", {}, about="COMMIT")
 
     def roll_back(self) -> None:
         """Undo what was begun; what cannot be undone is ended by closing its connection."""
         if self._ahead or self.connection.invalidated:
             return
         try:
-            self._say("ROLLBACK", {})
+            self._say("ROLLBACK", {}, about="ROLLBACK")
         except DBAPIError:
             if not self.connection.invalidated:
                 self.connection.invalidate()
 
-    def _say(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
+    def _say(self, statement: str, parameters: dict[str, Any], *, about: str) -> list[Any]:
         text, self._ahead = self._ahead + statement, ""
-        try:
-            self._cursor.execute(text, parameters)
-            return self._cursor.fetchall() if self._cursor.description else []
-        except psycopg2.Error as error:
-            raise self._said_by_sqlalchemy(error) from error
+        with tracing.tracer().statement(about):
+            try:
+                self._cursor.execute(text, parameters)
+                return self._cursor.fetchall() if self._cursor.description else []
+            except psycopg2.Error as error:
+                raise self._said_by_sqlalchemy(error) from error
 
     def _execution(self, statement: str) -> str:
         """The EXECUTE of a statement; psycopg2 has no call for it, so PREPARE and EXECUTE are said in SQL."""
@@ -83,7 +86,7 @@ class Transaction:
             name = f"library_{len(names)}"
             order = list(dict.fromkeys(_PARAMETER.findall(statement)))
             numbered = _PARAMETER.sub(lambda match: f"${order.index(match[1]) + 1}", statement)
-            self._say(f"PREPARE {name} AS {numbered.replace('%', '%%')}", {})
+            self._say(f"PREPARE {name} AS {numbered.replace('%', '%%')}", {}, about="PREPARE")
             arguments = ", ".join(f"%({each})s" for each in order)
             execution = names[statement] = f"EXECUTE {name} ({arguments})" if order else f"EXECUTE {name}"
         return execution

@@ -8,10 +8,12 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from contracts.subjects import STATUS_GET
+from worker import tracing
 from worker.entrypoints.gateway import asyncapi_page, edge, health, metrics, openapi, schemas
 from worker.entrypoints.gateway.dashboard import site
 from worker.entrypoints.gateway.hosts import KnownHosts
 from worker.entrypoints.gateway.nats_connection import NatsConnection
+from worker.entrypoints.gateway.traced import TracedRequests
 from worker.entrypoints.gateway.twins import handler, routes
 
 
@@ -44,6 +46,8 @@ def create_app(
     if names or not exposed:
         app.add_middleware(KnownHosts, names=names)
     edge.install(app)
+    if tracing.tracer().is_on:
+        app.add_middleware(TracedRequests)
     health.install(app, connection)
     metrics.install(app, connection)
     app.state.changes = site.install(app, connection, exposed=exposed)

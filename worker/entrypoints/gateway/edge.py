@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contracts.headers import REQUEST_ID
 from contracts.problems import ProblemError
 from worker.entrypoints.gateway import responses
-from worker.entrypoints.gateway.request_headers import request_id
+from worker.entrypoints.gateway.request_headers import request_id, trace
 
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _METHOD_NOT_ALLOWED = 405
@@ -68,8 +68,14 @@ def _refusal(error: BaseException, scope: Scope) -> Response:
             "unavailable", "The gateway is stopping; nothing was done. Ask again shortly."
         )
         return responses.problem(stopping, known_as)
+    given = trace(scope["headers"])
     _log.error(
-        "request_failed", request_id=known_as, method=scope["method"], path=scope["path"], exc_info=error
+        "request_failed",
+        request_id=known_as,
+        method=scope["method"],
+        path=scope["path"],
+        exc_info=error,
+        **({"trace_id": given.trace_id} if given else {}),
     )
     return responses.problem(
         ProblemError(

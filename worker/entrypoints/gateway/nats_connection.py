@@ -23,6 +23,7 @@ from nats.errors import TimeoutError as NoReplyError
 
 from contracts.connection import sturdy
 from contracts.problems import ProblemError
+from worker import tracing
 
 _FIRST_CONNECTION = 1.0
 _RETRY = 1
@@ -73,8 +74,16 @@ class NatsConnection:
         client = self._client
         if client is None or not client.is_connected:
             raise ProblemError("unavailable", "NATS is not reachable; nothing was done. Ask again shortly.")
+        with tracing.tracer().asking(subject) as span:
+            carried = {**headers, **(span.trace.headers if span.trace else {})}
+            return await self._answer(client, subject, body, carried, within)
+
+    @staticmethod
+    async def _answer(
+        client: Client, subject: str, body: bytes, headers: dict[str, str], within: float
+    ) -> Msg:
         try:
-            return await client.request(subject, body, timeout=within, headers=dict(headers))
+            return await client.request(subject, body, timeout=within, headers=headers)
         except NoRespondersError:
             raise ProblemError(
                 "unavailable", "No worker is running; nothing was done. Ask again shortly."

@@ -9,6 +9,7 @@ from contracts.headers import DEADLINE, IDEMPOTENCY_KEY, MESSAGE_ID, TRACEPARENT
 from contracts.ids import new_id
 from contracts.limits import MAX_KEY_CHARACTERS
 from contracts.values import timestamp
+from worker.domain.trace import Trace
 
 IF_MATCH = "If-Match"
 LONGEST_WAIT = 60.0
@@ -93,6 +94,14 @@ def expected_revision(if_match: str | None, faults: list[Fault]) -> int | None:
         faults.append((IF_MATCH, 'must be one revision, such as "3" or 3, or *'))
         return None
     return int(found["quoted"] or found["bare"])
+
+
+def trace(raw: RawHeaders) -> Trace | None:
+    """The trace that a request is a part of."""
+    given: dict[bytes, str] = {}
+    for name, value in raw:
+        given.setdefault(name, value.decode("latin-1"))
+    return Trace.read(given.get(TRACEPARENT.encode()), given.get(TRACESTATE.encode()))
 
 
 def request_id(raw: RawHeaders) -> str:

@@ -37,9 +37,7 @@ class Deliveries:
             try:
                 await ticket.reply(ticket.command, answer)
             except Exception as error:  # noqa: BLE001 - one caller's trouble is not another's
-                log.warning(
-                    "reply_failed", request_id=ticket.command.request_id, because=type(error).__name__
-                )
+                log.warning("reply_failed", because=type(error).__name__, **ticket.command.names)
 
     async def settled(self) -> None:
         """Wait until every answer is on its way."""

@@ -7,7 +7,8 @@ with the outcome. While the answer is ``busy`` or ``unavailable`` the command wa
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import structlog
 from faststream import AckPolicy
@@ -20,6 +21,7 @@ from nats.js.errors import APIError
 from contracts import headers, subjects
 from contracts.metrics import SECONDS
 from contracts.problems import ProblemError
+from worker import tracing
 from worker.dispatch.answer import Answer
 from worker.dispatch.dispatcher import Ticket
 from worker.domain.command import Command
@@ -27,6 +29,7 @@ from worker.domain.figures import Outcomes
 from worker.entrypoints.nats import intake
 from worker.entrypoints.nats.deliveries import Deliveries
 from worker.entrypoints.nats.ingress import undecoded
+from worker.tracing import Span
 
 log = structlog.get_logger()
 
@@ -38,6 +41,36 @@ _UNACKNOWLEDGED = 256
 _AT_ONCE = 64
 _REASON_CHARACTERS = 500
 _WAITS = ("busy", "unavailable")
+
+
+class _Taken(NamedTuple):
+    """A message of the stream and its span."""
+
+    message: Msg
+    span: Span
+
+    @property
+    def subject(self) -> str:
+        return self.message.subject
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.message.headers or {}
+
+    @property
+    def deliveries(self) -> int:
+        return self.message.metadata.num_delivered
+
+    async def give_back(self, delay: float | None = None, code: str | None = None) -> None:
+        """Have it delivered again."""
+        self.span.end(code)
+        await self.message.nak(delay=delay)
+
+    async def let_go(self, problem: ProblemError, answer: Answer) -> None:
+        """It is dead, and said to be; where that could not be said, it is delivered again."""
+        self.span.end(problem.code)
+        if answer.code is None:
+            await self.message.term()
 
 
 class DurableCommands:
@@ -79,54 +112,54 @@ class DurableCommands:
         if self._stopping.is_set():
             self._deliveries.keep(message.nak())
             return
-        deliveries = message.metadata.num_delivered
-        if deliveries > _TRIES:
+        taken = _taken(message)
+        if taken.deliveries > _TRIES:
             problem = ProblemError("internal_error", f"It was tried {_TRIES} times and never carried out.")
-            self._deliveries.keep(self._give_up(message, problem))
+            self._deliveries.keep(self._give_up(taken, problem))
             return
         try:
-            command = intake.durable(message.subject, message.data, message.headers or {}, deliveries)
+            command = intake.durable(
+                taken.subject, message.data, taken.headers, taken.deliveries, taken.span.trace
+            )
         except ProblemError as problem:
-            self._deliveries.keep(self._give_up(message, problem))
+            self._deliveries.keep(self._give_up(taken, problem))
         else:
-            self._submit(Ticket(command, lambda command, answer: self._settle(message, command, answer)))
+            self._submit(Ticket(command, partial(self._settle, taken)))
 
-    async def _settle(self, message: Msg, command: Command[Any], answer: Answer) -> None:
+    async def _settle(self, taken: _Taken, command: Command[Any], answer: Answer) -> None:
         if answer.code in _WAITS:
-            self._deliveries.keep(self._hold(message, command))
+            self._deliveries.keep(self._hold(taken, command))
             return
-        self._count(command.taken_at, message, answer.code)
+        self._count(command.taken_at, taken.subject, answer.code)
         if answer.code == "internal_error":
-            deliveries = message.metadata.num_delivered
-            if deliveries >= _TRIES:
-                problem = ProblemError("internal_error", f"It failed {deliveries} times.")
-                await self._give_up(message, problem)
+            if taken.deliveries >= _TRIES:
+                problem = ProblemError("internal_error", f"It failed {taken.deliveries} times.")
+                await self._give_up(taken, problem)
             else:
-                await message.nak(delay=_SPACING_SECONDS[deliveries - 1])
+                await taken.give_back(_SPACING_SECONDS[taken.deliveries - 1], answer.code)
         else:
-            await message.ack()
+            taken.span.end(answer.code)
+            await taken.message.ack()
 
-    def _count(self, taken: float, message: Msg, code: str | None) -> None:
-        if outcomes := self.outcomes.get(message.subject):
+    def _count(self, taken: float, subject: str, code: str | None) -> None:
+        if outcomes := self.outcomes.get(subject):
             outcomes.count(time.monotonic() - taken, code)
 
-    async def _hold(self, message: Msg, command: Command[Any]) -> None:
+    async def _hold(self, taken: _Taken, command: Command[Any]) -> None:
         """Keep it a while and submit it again; where the worker stops, another may have it."""
-        await message.in_progress()
+        await taken.message.in_progress()
         try:
             async with asyncio.timeout(_HOLD_SECONDS):
                 await self._stopping.wait()
-            await message.nak()
+            await taken.give_back()
         except TimeoutError:
-            self._submit(Ticket(command, lambda command, answer: self._settle(message, command, answer)))
+            self._submit(Ticket(command, partial(self._settle, taken)))
 
-    async def _give_up(self, message: Msg, problem: ProblemError) -> None:
+    async def _give_up(self, taken: _Taken, problem: ProblemError) -> None:
         """Put it aside, whole and with the reason, say so in an event, and only then let go of it."""
+        message = taken.message
         metadata = message.metadata
-        carried = {
-            headers.MESSAGE_ID: f"{metadata.stream}-{metadata.sequence.stream}",
-            **(message.headers or {}),
-        }
+        carried = {headers.MESSAGE_ID: f"{metadata.stream}-{metadata.sequence.stream}", **taken.headers}
         carried[headers.DEAD_REASON] = _reason(problem)
         try:
             await self._broker.connection.jetstream().publish(
@@ -134,17 +167,23 @@ class DurableCommands:
             )
         except (APIError, TimeoutError) as error:
             log.warning("dead_letter_failed", because=type(error).__name__)
+            taken.span.end("unavailable")
             return  # it is delivered again
-        rejection = intake.rejection(message.subject, message.data, message.headers or {}, problem)
-        log.warning("command_dead", subject=message.subject, code=problem.code)
+        rejection = intake.rejection(taken.subject, message.data, taken.headers, problem, taken.span.trace)
+        log.warning("command_dead", subject=taken.subject, code=problem.code)
         if rejection is None:
+            taken.span.end(problem.code)
             await message.term()
             return
-        self._submit(Ticket(rejection, lambda _, answer: self._let_go(message, answer)))
+        self._submit(Ticket(rejection, lambda _, answer: taken.let_go(problem, answer)))
 
-    async def _let_go(self, message: Msg, answer: Answer) -> None:
-        if answer.code is None:  # else it is delivered again
-            await message.term()
+
+def _taken(message: Msg) -> _Taken:
+    """The message, and its span as a part of its sender's trace; an unknown subject is not named."""
+    carried = message.headers or {}
+    named = message.subject if message.subject in subjects.COMMANDS else subjects.COMMANDS_WILDCARD
+    identity = carried.get(headers.MESSAGE_ID, "")
+    return _Taken(message, tracing.taken("consumer", named, identity, intake.trace(carried)))
 
 
 def _reason(problem: ProblemError) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from faststream.nats import NatsBroker
@@ -24,6 +24,7 @@ from contracts import subjects
 from contracts.endpoints import ENDPOINTS, Endpoint
 from contracts.metrics import SECONDS
 from contracts.problems import ProblemError
+from worker import tracing
 from worker.dispatch.answer import Answer
 from worker.dispatch.convergence import AppliedThere
 from worker.dispatch.dispatcher import BUSY, Dispatcher, Ticket
@@ -33,6 +34,7 @@ from worker.entrypoints.nats import intake
 from worker.entrypoints.nats.deliveries import Deliveries
 from worker.entrypoints.nats.waiting import HeldReplies
 from worker.messaging.applied import applied
+from worker.tracing import Span
 
 log = structlog.get_logger()
 _HEADER_BYTES = 4096
@@ -44,6 +46,16 @@ _TOO_LARGE_TO_SAY = ProblemError("internal_error", "The answer is larger than NA
 async def undecoded(message: NatsMessage) -> NatsMessage:
     """FastStream's decoder that leaves the bytes to the contract."""
     return message
+
+
+class _Asked(NamedTuple):
+    """A request that is to be answered; ``taken`` on the monotonic clock, in seconds."""
+
+    subject: str
+    inbox: str
+    identity: str
+    taken: float
+    span: Span
 
 
 class Ingress:
@@ -92,27 +104,30 @@ class Ingress:
             return
         carried = message.headers or {}
         identity = intake.request_id(carried)
-        taken = time.monotonic()
-        send = partial(self._send, endpoint.subject, message.reply)
+        asked = _Asked(endpoint.subject, message.reply, identity, time.monotonic(), tracing.NO_SPAN)
         if self._is_full(endpoint.subject):  # said before anything is read: a flood must not cost more
-            self._deliveries.keep(send(identity, taken, Answer.of_problem(BUSY, identity)))
+            self._refuse(asked, BUSY)
             return
+        span = tracing.taken("server", endpoint.subject, identity, intake.trace(carried))
+        asked = asked._replace(span=span)
         try:
-            command = intake.command(endpoint, message.data, carried, identity)
+            command = intake.command(endpoint, message.data, carried, identity, span.trace)
         except ProblemError as problem:
-            self._deliveries.keep(send(identity, taken, Answer.of_problem(problem, identity)))
+            self._refuse(asked, problem)
         except Exception:
             log.exception("request_failed", operation=endpoint.subject, request_id=identity)
-            unread = ProblemError("internal_error", "The request could not be read.")
-            self._deliveries.keep(send(identity, taken, Answer.of_problem(unread, identity)))
+            self._refuse(asked, ProblemError("internal_error", "The request could not be read."))
         else:
-            ticket = Ticket(command, partial(self._reply, message.reply))
+            ticket = Ticket(command, partial(self._reply, asked))
             if endpoint.subject != subjects.DEPLOY_CONVERGENCE:
                 self._submit(ticket)
             elif self._asking >= _MOST_ASKING:
-                self._deliveries.keep(send(identity, taken, Answer.of_problem(BUSY, identity)))
+                self._refuse(asked, BUSY)
             else:
                 self._deliveries.keep(self._with_applied(ticket))
+
+    def _refuse(self, asked: _Asked, problem: ProblemError) -> None:
+        self._deliveries.keep(self._send(asked, Answer.of_problem(problem, asked.identity)))
 
     async def _with_applied(self, ticket: Ticket) -> None:
         """Hand on what the agents say, with the question who is behind; few at once, each is a consumer."""
@@ -124,7 +139,7 @@ class Ingress:
         except Exception as error:
             problem = error if isinstance(error, ProblemError) else _UNREADABLE
             if problem is _UNREADABLE:
-                log.exception("request_failed", operation=command.operation, request_id=command.request_id)
+                log.exception("request_failed", operation=command.operation, **command.names)
             await ticket.reply(command, Answer.of_problem(problem, command.request_id))
             return
         finally:
@@ -132,27 +147,26 @@ class Ingress:
         question = AppliedThere(**dict(command.request), applied=there)
         self._submit(Ticket(replace(command, request=question), ticket.reply))
 
-    async def _reply(self, inbox: str, command: Command[Any], answer: Answer) -> None:
+    async def _reply(self, asked: _Asked, command: Command[Any], answer: Answer) -> None:
         if self.held.wants(command, answer):
-            self._deliveries.keep(self._reply_later(inbox, command, answer))
+            self._deliveries.keep(self._reply_later(asked, command, answer))
         else:
-            await self._reply_now(inbox, command, answer)
+            await self._send(asked, answer)
 
-    async def _reply_later(self, inbox: str, command: Command[Any], answer: Answer) -> None:
+    async def _reply_later(self, asked: _Asked, command: Command[Any], answer: Answer) -> None:
         """Answer once it is decided; whatever happens meanwhile, with what was decided so far."""
         try:
             answer = await self.held.outcome(command, answer)
         except Exception:
-            log.exception("reply_not_held", request_id=command.request_id)
-        await self._reply_now(inbox, command, answer)
+            log.exception("reply_not_held", **command.names)
+        await self._send(asked, answer)
 
-    async def _reply_now(self, inbox: str, command: Command[Any], answer: Answer) -> None:
-        await self._send(command.operation, inbox, command.request_id, command.taken_at, answer)
-
-    async def _send(self, subject: str, inbox: str, identity: str, taken: float, answer: Answer) -> None:
+    async def _send(self, asked: _Asked, answer: Answer) -> None:
+        subject, inbox, identity, taken, span = asked
         connection = self._broker.connection
         if len(answer.body) > connection.max_payload - _HEADER_BYTES:
             log.error("reply_too_large", subject=subject, request_id=identity, bytes=len(answer.body))
             answer = Answer.of_problem(_TOO_LARGE_TO_SAY, identity)
         self.outcomes[subject].count(time.monotonic() - taken, answer.code)
+        span.end(answer.code)
         await connection.publish(inbox, answer.body, headers=answer.headers(identity))

@@ -15,10 +15,9 @@ from contracts.parsing import parse
 from contracts.problems import ProblemError
 from contracts.values import RFC3339, Empty, Request
 from worker.domain.command import Command, Durable
+from worker.domain.trace import Trace
 
 _PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_CHARACTERS}}}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 _DEFAULT_METHODS = {"http": "api"}
 
 Headers = Mapping[str, str]
@@ -34,7 +33,14 @@ def request_id(carried: Headers) -> str:
     return str(new_id())
 
 
-def command(endpoint: Endpoint, body: bytes, carried: Headers, identity: str) -> Command[Request]:
+def trace(carried: Headers) -> Trace | None:
+    """The trace that a message is a part of."""
+    return Trace.read(carried.get(headers.TRACEPARENT), carried.get(headers.TRACESTATE))
+
+
+def command(
+    endpoint: Endpoint, body: bytes, carried: Headers, identity: str, trace: Trace | None
+) -> Command[Request]:
     """The command that a message holds. Raises ``ProblemError``."""
     faults: list[Fault] = []
     key = _key(carried, faults)
@@ -48,9 +54,6 @@ def command(endpoint: Endpoint, body: bytes, carried: Headers, identity: str) ->
         raise
     if faults:
         raise ProblemError.invalid(*faults)
-    traceparent = carried.get(headers.TRACEPARENT, "")
-    is_traced = _TRACEPARENT.fullmatch(traceparent) is not None
-    tracestate = carried.get(headers.TRACESTATE, "") if is_traced else ""  # W3C Trace Context, 3.3
     return Command(
         operation=endpoint.subject,
         request=request,
@@ -58,8 +61,7 @@ def command(endpoint: Endpoint, body: bytes, carried: Headers, identity: str) ->
         taken_at=time.monotonic(),
         key=key if endpoint.writes else None,
         deadline=deadline,
-        traceparent=traceparent if is_traced else None,
-        tracestate=tracestate if _TRACESTATE.fullmatch(tracestate) else None,
+        trace=trace,
         default_method=_DEFAULT_METHODS.get(carried.get(headers.TRANSPORT, ""), "nats"),
     )
 
@@ -70,7 +72,9 @@ _OPERATIONS = {
 }
 
 
-def durable(subject: str, body: bytes, carried: Headers, deliveries: int) -> Command[Request]:
+def durable(
+    subject: str, body: bytes, carried: Headers, deliveries: int, trace: Trace | None
+) -> Command[Request]:
     """The command that a message of the stream holds. Raises ``ProblemError`` where it holds none."""
     command_id = carried.get(headers.MESSAGE_ID, "")
     endpoint = _OPERATIONS.get(subject)
@@ -78,14 +82,16 @@ def durable(subject: str, body: bytes, carried: Headers, deliveries: int) -> Com
         raise ProblemError("invalid_request", f"{subjects.command_name(subject)} is no durable command.")
     if not _PRINTABLE.fullmatch(command_id):
         raise ProblemError.invalid((headers.MESSAGE_ID, "is required: the command's id, printable ASCII"))
-    read = command(endpoint, body, carried, command_id)
+    read = command(endpoint, body, carried, command_id, trace)
     return replace(
         read,
         durable=Durable(command_id=command_id, subject=subject, body=body, redelivered=deliveries > 1),
     )
 
 
-def rejection(subject: str, body: bytes, carried: Headers, problem: ProblemError) -> Command[Request] | None:
+def rejection(
+    subject: str, body: bytes, carried: Headers, problem: ProblemError, trace: Trace | None
+) -> Command[Request] | None:
     """The command that writes the refusal of one that cannot be done; None where it has no id to refuse."""
     command_id = carried.get(headers.MESSAGE_ID, "")
     if subject not in _OPERATIONS or not _PRINTABLE.fullmatch(command_id):
@@ -99,6 +105,7 @@ def rejection(subject: str, body: bytes, carried: Headers, problem: ProblemError
         request=request,
         request_id=command_id,
         taken_at=time.monotonic(),
+        trace=trace,
         durable=Durable(command_id=command_id, subject=subject, body=body, redelivered=True, refused=problem),
     )
 

@@ -1,0 +1,396 @@
+"""Traces, as a collector receives them: from a caller over HTTP and NATS to the events' consumers."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from uuid import uuid4
+
+import nats
+import pytest
+
+from contracts import headers, subjects
+from tests.collector import Collector
+from tests.conftest import Caller, Refused
+from tests.events import events_of
+from tests.system import System
+
+PROCESS_DEPLOY = f"process {subjects.DEPLOY_REQUEST}"
+SEND_DEPLOY = f"send {subjects.DEPLOY_REQUEST}"
+SEND_COMPLETED = "send library.deployment.completed.v1"
+
+
+def a_trace(*, sampled=True):
+    """A trace that somebody has begun: its id, its span's id, and the header that says so."""
+    trace_id, span_id = uuid4().hex, uuid4().hex[:16]
+    return trace_id, span_id, f"00-{trace_id}-{span_id}-0{int(sampled)}"
+
+
+@pytest.fixture(scope="module")
+def collector():
+    collector = Collector()
+    yield collector
+    collector.close()
+
+
+@pytest.fixture(scope="module")
+def traced(collector):
+    product = System()
+    try:
+        yield product.start(
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+            OTEL_BSP_SCHEDULE_DELAY="50",
+            LIBRARY_LOG_LEVEL="INFO",
+        )
+    finally:
+        product.stop()
+
+
+@pytest.fixture
+async def connection(traced):
+    client = await nats.connect(traced.nats_url)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def caller(connection):
+    return Caller(connection)
+
+
+def post(system, path, body, **carried):
+    """Status and body of a POST through the gateway."""
+    request = urllib.request.Request(
+        system.http_url + path,
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", **carried},
+        method="POST",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def a_deploy(entity, **fields):
+    return {
+        "entity_id": entity["entity_id"],
+        "environment": "staging",
+        "deployed_by": "tests",
+        **fields,
+    }
+
+
+def said(program, environment):
+    """What a program prints and logs."""
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    return run.stdout.strip()
+
+
+def only(spans, name):
+    (found,) = [span for span in spans if span.name == name]
+    return found
+
+
+async def test_one_trace_leads_from_an_http_caller_to_the_consumer_of_the_event(
+    traced, collector, caller, connection
+):
+    entity = await caller.create()
+    trace_id, span_id, traceparent = a_trace()
+    heard = await connection.subscribe(f"library.events.deployment.completed.*.{entity['entity_id']}")
+    await connection.flush()
+
+    status, _ = await asyncio.to_thread(
+        post, traced, "/api/v1/deployments", a_deploy(entity), traceparent=traceparent, tracestate="us=1"
+    )
+    event = await heard.next_msg(timeout=10)
+
+    assert status == 201
+    spans = collector.of(
+        trace_id,
+        "POST /api/v1/deployments",
+        SEND_DEPLOY,
+        PROCESS_DEPLOY,
+        "batch",
+        "COMMIT",
+        SEND_COMPLETED,
+    )
+    http, asked = only(spans, "POST /api/v1/deployments"), only(spans, SEND_DEPLOY)
+    process, batch = only(spans, PROCESS_DEPLOY), only(spans, "batch")
+    sent = only(spans, SEND_COMPLETED)
+    assert [(each.kind, each.parent) for each in (http, asked, process, batch, sent)] == [
+        ("server", span_id),
+        ("client", http.span_id),
+        ("server", asked.span_id),
+        ("internal", process.span_id),
+        ("producer", process.span_id),
+    ]
+    assert {each.service for each in (http, asked)} == {"library-gateway"}
+    assert {each.service for each in (process, batch, sent)} == {"library-worker"}
+    assert {each.state for each in spans} == {"us=1"}
+    assert not any(each.failed for each in spans)
+    assert event.headers[headers.TRACEPARENT] == f"00-{trace_id}-{sent.span_id}-01"
+    assert event.headers[headers.TRACESTATE] == "us=1"
+    origin = json.loads(event.data)
+    assert (origin["traceparent"], origin["tracestate"]) == (f"00-{trace_id}-{process.span_id}-01", "us=1")
+
+
+async def test_the_statements_and_the_commit_are_parts_of_the_batch(collector, caller):
+    entity = await caller.create()
+    trace_id, _, traceparent = a_trace()
+    await caller.ask(subjects.DEPLOY_REQUEST, {"traceparent": traceparent}, **a_deploy(entity))
+
+    spans = collector.of(trace_id, PROCESS_DEPLOY, "batch", "COMMIT", SEND_COMPLETED)
+    batch = only(spans, "batch")
+    statements = [each for each in spans if each.parent == batch.span_id]
+    assert all(each.kind == "client" for each in statements)
+    assert all(each.attributes["db.system.name"] == "postgresql" for each in statements)
+    assert all(batch.began <= each.began <= each.ended <= batch.ended for each in statements)
+    assert statements[-1].name == "COMMIT"
+    assert len(statements) > 2
+    process = only(spans, PROCESS_DEPLOY)
+    assert process.began <= batch.began <= batch.ended <= process.ended
+
+
+async def test_a_batch_is_linked_to_all_its_requests_and_they_to_it(collector, caller):
+    entities = [await caller.create() for _ in range(40)]
+    traces = {}
+    for entity in entities:
+        trace_id, _, traceparent = a_trace()
+        traces[trace_id] = (entity, traceparent)
+    await asyncio.gather(
+        *(
+            caller.ask(subjects.DEPLOY_REQUEST, {"traceparent": traceparent}, **a_deploy(entity))
+            for entity, traceparent in traces.values()
+        )
+    )
+
+    def all_there(spans):
+        ours = [each for each in spans if each.trace_id in traces]
+        process = {each.span_id: each for each in ours if each.name == PROCESS_DEPLOY}
+        batches = [each for each in ours if each.name == "batch"]
+        return (process, batches) if len(process) == len(traces) else None
+
+    process, batches = collector.wait_for(all_there)
+    large = [each for each in batches if each.links]
+    assert large, "forty requests at once and every batch had one"
+    for batch in large:
+        assert batch.attributes["messaging.batch.message_count"] == len(batch.links) + 1
+        assert set(batch.links) <= set(process)
+        for span_id in batch.links:
+            assert process[span_id].links == (batch.span_id,)
+    covered = {each.parent for each in batches} | {link for each in batches for link in each.links}
+    assert covered == set(process)
+
+
+async def test_a_refusal_is_named_and_is_no_fault_of_the_worker(traced, collector, caller):
+    entity = await caller.create()
+    trace_id, _, traceparent = a_trace()
+
+    status, problem = await asyncio.to_thread(
+        post,
+        traced,
+        "/api/v1/deployments",
+        a_deploy(entity, expected_version="9"),
+        traceparent=traceparent,
+    )
+
+    assert (status, problem["code"]) == (409, "version_mismatch")
+    spans = collector.of(trace_id, "POST /api/v1/deployments", PROCESS_DEPLOY)
+    process, http = only(spans, PROCESS_DEPLOY), only(spans, "POST /api/v1/deployments")
+    assert (process.attributes["error.type"], process.failed) == ("version_mismatch", False)
+    assert (http.attributes["http.response.status_code"], http.failed) == (409, False)
+
+
+async def test_a_request_that_cannot_be_read_has_a_span(collector, caller):
+    trace_id, span_id, traceparent = a_trace()
+    await caller.raw(subjects.DEPLOY_REQUEST, b"{", traceparent=traceparent)
+
+    (process,) = collector.of(trace_id, PROCESS_DEPLOY)
+    assert (process.parent, process.attributes["error.type"]) == (span_id, "invalid_request")
+
+
+async def test_a_read_is_followed_to_its_statements(traced, collector, caller):
+    entity = await caller.create()
+    deployment = await caller.deploy(entity)
+    trace_id, _, traceparent = a_trace()
+    request = urllib.request.Request(
+        f"{traced.http_url}/api/v1/deployments/{deployment['deployment_id']}",
+        headers={"traceparent": traceparent},
+    )
+    with await asyncio.to_thread(urllib.request.urlopen, request, timeout=10) as response:
+        assert response.status == 200
+
+    process, http = f"process {subjects.DEPLOY_GET}", "GET /api/v1/deployments/{deployment_id}"
+    spans = collector.of(trace_id, http, process)
+    of_it = [each for each in spans if each.parent == only(spans, process).span_id]
+    assert [each.name for each in of_it] == ["SELECT", "SELECT deployments"]
+
+
+async def test_a_request_without_a_trace_begins_one(traced, collector, caller, connection):
+    entity = await caller.create()
+    await caller.deploy(entity)
+
+    *_, completed = await events_of(traced, connection, entity)
+    trace_id = completed["traceparent"].split("-")[1]
+    assert not only(collector.of(trace_id, PROCESS_DEPLOY), PROCESS_DEPLOY).parent
+
+
+async def test_a_trace_that_is_not_recorded_is_passed_on_and_nothing_of_it_is_sent(
+    traced, collector, caller, connection
+):
+    entity = await caller.create()
+    quiet, _, unsampled = a_trace(sampled=False)
+    await caller.ask(subjects.DEPLOY_REQUEST, {"traceparent": unsampled}, **a_deploy(entity))
+    loud, _, sampled = a_trace()
+    await caller.ask(subjects.DEPLOY_REQUEST, {"traceparent": sampled}, **a_deploy(entity))
+
+    collector.of(loud, PROCESS_DEPLOY, "batch", SEND_COMPLETED)
+    assert not [each for each in collector.spans if each.trace_id == quiet]
+    _, first, *_ = await events_of(traced, connection, entity)
+    _, trace_id, _, flags = first["traceparent"].split("-")
+    assert (trace_id, flags) == (quiet, "00")
+
+
+async def test_a_durable_command_is_part_of_its_senders_trace(collector, caller, connection):
+    entity = await caller.create()
+    trace_id, span_id, traceparent = a_trace()
+    await connection.jetstream().publish(
+        subjects.COMMAND_DEPLOY,
+        json.dumps(a_deploy(entity)).encode(),
+        headers={headers.MESSAGE_ID: f"order-{uuid4()}", headers.TRACEPARENT: traceparent},
+    )
+
+    spans = collector.of(trace_id, f"process {subjects.COMMAND_DEPLOY}", "batch", SEND_COMPLETED)
+    process = only(spans, f"process {subjects.COMMAND_DEPLOY}")
+    assert (process.kind, process.parent) == ("consumer", span_id)
+    assert only(spans, SEND_COMPLETED).parent == process.span_id
+
+
+async def test_a_dead_letters_rejection_is_part_of_its_senders_trace(collector, connection):
+    trace_id, _, traceparent = a_trace()
+    await connection.jetstream().publish(
+        subjects.COMMAND_DEPLOY,
+        b"{}",
+        headers={headers.MESSAGE_ID: f"order-{uuid4()}", headers.TRACEPARENT: traceparent},
+    )
+
+    spans = collector.of(
+        trace_id, f"process {subjects.COMMAND_DEPLOY}", "send library.deployment.rejected.v1"
+    )
+    process = only(spans, f"process {subjects.COMMAND_DEPLOY}")
+    assert process.attributes["error.type"] == "invalid_request"
+
+
+async def test_nothing_that_callers_send_is_in_a_span(collector, caller):
+    secret = f"secret-{uuid4().hex}"
+    entity = await caller.create(config={"password": secret}, description=secret)
+    trace_id, _, traceparent = a_trace()
+    deploy = a_deploy(entity, config_override={"token": secret}, deployed_by=secret)
+    await caller.ask(subjects.DEPLOY_REQUEST, {"traceparent": traceparent}, **deploy)
+    with pytest.raises(Refused):
+        await caller.ask(
+            subjects.DEPLOY_REQUEST, {"traceparent": traceparent}, **deploy, expected_version=secret
+        )
+
+    collector.of(trace_id, PROCESS_DEPLOY, "COMMIT", SEND_COMPLETED)
+    assert secret.encode() not in collector.received
+
+
+async def test_the_log_names_the_trace_beside_the_request(traced, caller):
+    entity = await caller.create()
+    trace_id, _, traceparent = a_trace()
+    await caller.ask(
+        subjects.DEPLOY_REQUEST,
+        {"traceparent": traceparent, "Idempotency-Key": trace_id},
+        **a_deploy(entity),
+    )
+
+    (worker,) = traced.workers
+    line = json.loads(worker.wait_for_line(trace_id))
+    assert (line["event"], line["trace_id"], line["request_id"]) == (
+        "deployment_completed",
+        trace_id,
+        trace_id,
+    )
+
+
+@pytest.fixture(scope="module")
+def without_collector():
+    """A product whose collector is away."""
+    product = System()
+    try:
+        yield product.start(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_BSP_SCHEDULE_DELAY="50")
+    finally:
+        product.stop()
+
+
+async def test_without_the_collector_everything_works_and_stops_in_time(without_collector):
+    system = without_collector
+    client = await nats.connect(system.nats_url)
+    caller = Caller(client)
+    deployment = await caller.deploy(await caller.create())
+    await client.close()
+
+    assert deployment["status"] == "active"
+    worker = system.start_worker(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+    worker.wait_for_line("worker_ready")
+    assert worker.stop(timeout=8) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, "traces_on"),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, "traces_on"),
+        ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER is 'jaeger'; there is otlp, or none"),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc'; there is http/protobuf",
+        ),
+        ({}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}, None),
+    ],
+)
+def test_the_environment_says_whether_a_process_traces(system, given, said):
+    worker = system.start_worker(**given)
+    try:
+        worker.wait_for_line("worker_ready")
+        about = [line for line in worker.lines if "traces_o" in line]
+        assert len(about) == (said is not None)
+        assert all(said in line for line in about)
+    finally:
+        worker.stop()
+        system.workers.remove(worker)
+
+
+def test_a_process_that_does_not_trace_does_not_even_load_what_would():
+    program = (
+        "import sys, worker.entrypoints.nats.worker, worker.entrypoints.gateway.server;"
+        "from worker.entrypoints import telemetry; telemetry.start('x');"
+        "print([each for each in sys.modules if each.startswith('opentelemetry.sdk')])"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    assert said(program, environment) == "[]"
+
+
+def test_where_opentelemetry_is_not_installed_the_log_says_what_to_install():
+    program = (
+        "import sys; sys.modules['opentelemetry'] = None;"
+        "from worker import tracing; from worker.entrypoints import telemetry; telemetry.start('x');"
+        "print(tracing.tracer().is_on)"
+    )
+    answer = said(program, {**os.environ, "OTEL_TRACES_EXPORTER": "otlp"})
+    assert "pip install 'library-worker[telemetry]'" in answer
+    assert answer.endswith("False")
