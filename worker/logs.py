@@ -3,7 +3,10 @@
 import json
 import logging
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
@@ -27,10 +30,49 @@ def configure(level: str) -> None:
         logger_factory=(
             structlog.PrintLoggerFactory(sys.stderr)
             if terminal
-            else structlog.BytesLoggerFactory(sys.stderr.buffer)
+            else structlog.BytesLoggerFactory(_Lines(sys.stderr.buffer))  # type: ignore[arg-type]
         ),
         cache_logger_on_first_use=True,
     )
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What this thread logs meanwhile, as JSON, is written at once: each write costs as much as its line."""
+    _gathering.lines = []
+    try:
+        yield
+    finally:
+        lines, _gathering.lines = _gathering.lines, None
+        if lines:
+            sys.stderr.buffer.write(b"".join(lines))
+            sys.stderr.buffer.flush()
+
+
+class _Gathering(threading.local):
+    """A thread's lines that wait to be written."""
+
+    lines: list[bytes] | None = None
+
+
+_gathering = _Gathering()
+
+
+class _Lines:
+    """The file that lines are written to, unless the thread gathers them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, line: bytes) -> None:
+        if _gathering.lines is None:
+            self._file.write(line)
+        else:
+            _gathering.lines.append(line)
+
+    def flush(self) -> None:
+        if _gathering.lines is None:
+            self._file.flush()
 
 
 def _json(line: Any, **_: Any) -> bytes:

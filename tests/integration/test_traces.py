@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 from uuid import uuid4
 
 import nats
@@ -17,6 +19,7 @@ from tests.conftest import Caller, Refused
 from tests.events import events_of
 from tests.system import System
 
+PAGE = (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
 PROCESS_DEPLOY = f"process {subjects.DEPLOY_REQUEST}"
 SEND_DEPLOY = f"send {subjects.DEPLOY_REQUEST}"
 SEND_COMPLETED = "send library.deployment.completed.v1"
@@ -394,3 +397,32 @@ def test_where_opentelemetry_is_not_installed_the_log_says_what_to_install():
     answer = said(program, {**os.environ, "OTEL_TRACES_EXPORTER": "otlp"})
     assert "pip install 'library-worker[telemetry]'" in answer
     assert answer.endswith("False")
+
+
+def test_the_program_of_the_page_asks_within_its_own_trace(traced, collector):
+    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    begin = (
+        "from opentelemetry import trace; from opentelemetry.sdk.trace import TracerProvider;"
+        "trace.set_tracer_provider(TracerProvider())\n"
+    )
+    asked = f"process {subjects.DEPLOY_LIST}"
+    before = {each.span_id for each in collector.spans}
+
+    answer = said(begin + program, {**os.environ, "LIBRARY_NATS_URL": traced.nats_url})
+
+    assert re.fullmatch(r"\d+ deployments", answer)
+    (process,) = collector.wait_for(
+        lambda spans: [each for each in spans if each.name == asked and each.span_id not in before]
+    )
+    assert process.parent
+
+
+async def test_the_spans_that_the_page_draws_are_those_of_a_deploy(traced, collector, caller):
+    drawn = {name.strip() for name in re.findall(r"[└├]─ (.+?)(?:  |$)", PAGE, re.MULTILINE)}
+    drawn -= {"(your consumer)"}
+    entity = await caller.create()
+    trace_id, _, traceparent = a_trace()
+
+    await asyncio.to_thread(post, traced, "/api/v1/deployments", a_deploy(entity), traceparent=traceparent)
+
+    assert {each.name for each in collector.of(trace_id, *drawn)} - {"PREPARE"} == drawn

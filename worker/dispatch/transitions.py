@@ -6,6 +6,7 @@ from typing import NamedTuple, assert_never
 
 import structlog
 
+from worker import logs
 from worker.domain.changes import Event
 from worker.domain.facts import Deployment, Entity, Environment
 
@@ -24,33 +25,38 @@ def log_transitions(announced: Iterable[Announced]) -> None:
     """Log what a transaction committed."""
     if not log.is_enabled_for(logging.INFO):
         return
-    for event, names in announced:
-        about, actor = event.about, event.actor
-        happened = f"{_KINDS[type(about)]}_{event.name}"
-        match about:
-            case Deployment():
-                log.info(
-                    happened,
-                    deployment_id=str(about.deployment_id),
-                    entity_id=str(about.entity_id),
-                    entity=about.entity_name,
-                    version=about.version,
-                    environment=about.environment,
-                    duration_ms=about.deployment_duration_ms,
-                    actor=actor,
-                    **names,
-                )
-            case Entity():
-                log.info(
-                    happened,
-                    entity_id=str(about.entity_id),
-                    entity=about.name,
-                    version=about.version,
-                    revision=about.revision,
-                    actor=actor,
-                    **names,
-                )
-            case Environment():
-                log.info(happened, environment=about.environment, actor=actor, **names)
-            case _:
-                assert_never(about)
+    with logs.together():
+        for event, names in announced:
+            _log(event, names)
+
+
+def _log(event: Event, names: dict[str, str]) -> None:
+    about, actor = event.about, event.actor
+    happened = f"{_KINDS[type(about)]}_{event.name}"
+    match about:
+        case Deployment():
+            log.info(
+                happened,
+                deployment_id=str(about.deployment_id),
+                entity_id=str(about.entity_id),
+                entity=about.entity_name,
+                version=about.version,
+                environment=about.environment,
+                duration_ms=about.deployment_duration_ms,
+                actor=actor,
+                **names,
+            )
+        case Entity():
+            log.info(
+                happened,
+                entity_id=str(about.entity_id),
+                entity=about.name,
+                version=about.version,
+                revision=about.revision,
+                actor=actor,
+                **names,
+            )
+        case Environment():
+            log.info(happened, environment=about.environment, actor=actor, **names)
+        case _:
+            assert_never(about)

@@ -44,7 +44,7 @@ _KINDS: dict[Kind, SpanKind] = {
 _NOTHING: Attributes = {}
 _SERVERS_FAULT = 500
 _CLOSE_SECONDS = 2.0
-_ABOUT = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|FROM)\s+(\w+)", re.IGNORECASE)
+_ABOUT = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|FROM)\s+(\w+)\b(?!\()", re.IGNORECASE)
 
 
 class OpenTelemetry:
