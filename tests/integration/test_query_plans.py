@@ -33,6 +33,9 @@ class Explained(Transaction):
             self._walk(plan[0]["Plan"])
         return super().execute(statement, parameters)
 
+    def prepared(self, statement, parameters=None):
+        return self.execute(self._execution(statement), parameters)
+
     def _walk(self, node):
         self.nodes.append(node)
         for inner in node.get("Plans", ()):

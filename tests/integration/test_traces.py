@@ -421,6 +421,7 @@ async def test_the_spans_that_the_page_draws_are_those_of_a_deploy(traced, colle
     drawn = {name.strip() for name in re.findall(r"[└├]─ (.+?)(?:  |$)", PAGE, re.MULTILINE)}
     drawn -= {"(your consumer)"}
     entity = await caller.create()
+    await caller.deploy(entity)
     trace_id, _, traceparent = a_trace()
 
     await asyncio.to_thread(post, traced, "/api/v1/deployments", a_deploy(entity), traceparent=traceparent)
