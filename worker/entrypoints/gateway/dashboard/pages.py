@@ -16,8 +16,6 @@ from contracts.problems import ProblemError
 from worker.entrypoints.gateway.dashboard.library import Library, changes
 from worker.entrypoints.gateway.dashboard.shown import Shown
 
-_NOT_FOUND = 404
-
 
 class Pages:
     """Each method answers a GET of its path."""
@@ -52,7 +50,7 @@ class Pages:
         if "entity" in asked:
             entity_id = await self._library.entity_id(asked["entity"])
             if entity_id is None:
-                return Shown("deployments.html", values, _NOT_FOUND)
+                return Shown("deployments.html", values)  # not 404: the page stays live until there is one
             wanted["entity_id"] = entity_id
         body = await self._library.ask(subjects.DEPLOY_LIST, {**wanted, "page_size": 50})
         return Shown("deployments.html", values | {"found": DeploymentList.model_validate_json(body)})
