@@ -6,6 +6,8 @@ import urllib.request
 from urllib.parse import quote
 from uuid import uuid4
 
+import pytest
+
 OUR_SCRIPTS = {
     '<script src="/static/library.js">',
     '<script src="/static/vendor/htmx.min.js" defer>',
@@ -86,6 +88,31 @@ async def test_the_list_is_filtered_and_goes_on_by_cursor(system, caller):
 
     assert rest.count('scope="row"') == 1
     assert 'class="state active"' not in text + rest
+
+
+async def test_the_list_is_filtered_by_the_entity_s_name_or_its_id(system, caller):
+    entity, other = await caller.create(name=f"pairs & energy {uuid4()}"), await caller.create()
+    for _ in range(51):
+        await caller.deploy(entity)
+    await caller.deploy(other)
+
+    for wanted in (entity["name"], f" {entity['name']} ", entity["entity_id"]):
+        status, _, text = page(system, f"/deployments?entity={quote(wanted)}&environment=&status=")
+        assert status == 200
+        assert set(re.findall(r'scope="row".*?>([^<]+)</a>', text)) == {entity["name"].replace("&", "&amp;")}
+    onward = re.search(r'rel="next" href="([^"]+)"', text)
+    assert page(system, onward[1].replace("&amp;", "&"))[2].count('scope="row"') == 1
+    assert other["name"] in page(system, f"/deployments?entity_id={other['entity_id']}")[2]
+
+
+@pytest.mark.parametrize("name", ["nobody <b>", f"{uuid4()}-not-an-id"])
+def test_a_name_that_nobody_has_is_said_so(system, name):
+    status, headers, text = page(system, f"/deployments?entity={quote(name)}")
+
+    assert status == 200
+    assert f'role="alert">No entity is called {name.replace("<", "&lt;").replace(">", "&gt;")}.' in text
+    assert "<table" not in text
+    assert "Content-Security-Policy" in headers
 
 
 async def test_hostile_names_reach_the_page_as_text(system, caller):

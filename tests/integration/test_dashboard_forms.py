@@ -1,38 +1,12 @@
 """The dashboard's forms, sent as a browser without script sends them."""
 
-import html
 import re
-import urllib.error
-import urllib.parse
-import urllib.request
-from http.cookiejar import CookieJar
 from uuid import uuid4
 
 import pytest
 
 from contracts import subjects
-
-
-class Browser:
-    """Follows redirects, keeps cookies, and sends a form with its hidden fields."""
-
-    def __init__(self, base):
-        self.base = base
-        self.cookies = CookieJar()
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
-
-    def open(self, path, data=None, **headers):
-        request = urllib.request.Request(self.base + path, data, headers)
-        try:
-            with self._opener.open(request, timeout=10) as response:
-                return response.status, response.geturl().removeprefix(self.base), response.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, path, error.read().decode()
-
-    def send(self, path, text, headers=None, **fields):
-        hidden = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', text)
-        form = {**{name: html.unescape(value) for name, value in hidden}, **fields}
-        return self.open(path, urllib.parse.urlencode(form).encode(), **(headers or {}))
+from tests.browser import Browser
 
 
 @pytest.fixture
@@ -158,16 +132,45 @@ async def test_a_rollback_shows_what_it_goes_back_to_and_goes_back(browser, call
     assert now["deployment_id"] == first["deployment_id"]
 
 
-async def test_what_was_rolled_back_is_not_offered_to_go_back_to(browser, caller):
+async def test_what_was_rolled_back_is_offered_behind_what_is_sound_and_marked(browser, caller):
     entity = await caller.create()
     first = await caller.deploy(entity, "staging")
     second = await caller.deploy(entity, "staging")
     await caller.rollback(second, reason="it loses")
     third = await caller.deploy(entity, "staging")
+    path = f"/deployments/{third['deployment_id']}/rollback"
 
-    _, _, form = browser.open(f"/deployments/{third['deployment_id']}/rollback")
+    _, _, form = browser.open(path)
 
-    assert re.findall(r'<option value="([^"]+)"', form) == [first["deployment_id"]]
+    options = re.findall(r'<option value="([^"]+)"( selected)?>([^<]*)<', form)
+    assert [(which, bool(selected)) for which, selected, _ in options] == [
+        (first["deployment_id"], True),
+        (second["deployment_id"], False),
+    ]
+    assert "(rolled back)" in options[1][2]
+    assert "(rolled back)" not in options[0][2]
+    assert re.findall(r'<optgroup label="([^"]+)"', form) == ["Ran before", "Were rolled back themselves"]
+
+    wanted = {"target_deployment_id": second["deployment_id"], "rolled_back_by": "ada", "reason": "better"}
+    _, _, plan = browser.send(path, form, step="plan", **wanted)
+    assert "That one was rolled back itself" in plan
+    assert "it loses" in plan
+    browser.send(path, plan, step="do")
+    (now,) = await active(caller, entity, "staging")
+    assert now["deployment_id"] == second["deployment_id"]
+
+
+async def test_where_only_what_was_rolled_back_is_left_none_is_chosen_beforehand(browser, caller):
+    entity = await caller.create()
+    first = await caller.deploy(entity, "staging")
+    await caller.rollback(await caller.deploy(entity, "staging"))
+
+    path = f"/deployments/{first['deployment_id']}/rollback"
+    _, _, form = browser.open(path)
+
+    assert re.search(r'<option value="" selected>', form)
+    status, _, text = browser.send(path, form, rolled_back_by="ada", reason="x", step="plan")
+    assert (status, "target_deployment_id" in text) == (422, True)
 
 
 async def test_where_nothing_ran_before_the_form_says_so(browser, caller):

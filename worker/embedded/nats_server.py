@@ -12,8 +12,11 @@ from worker.embedded.ports import LOOPBACK, free_port, require_free
 from worker.embedded.processes import STANDARD_ERROR, spawn
 from worker.embedded.server import EmbeddedServer
 
+SERVER_NAME = "library-up"
+"""Tells, over NATS, a server on the configuration below from others."""
 _CONFIGURATION = """\
 # Written by library at each start: what is changed here is lost.
+server_name: {name}
 listen: "{host}:{port}"
 max_payload: 8MB
 jetstream {{
@@ -57,7 +60,9 @@ class NatsServer(EmbeddedServer):
         try:
             self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.configuration.write_text(
-                _CONFIGURATION.format(host=LOOPBACK, port=self.port, store=_quoted(str(self._store)))
+                _CONFIGURATION.format(
+                    name=SERVER_NAME, host=LOOPBACK, port=self.port, store=_quoted(str(self._store))
+                )
             )
         except OSError as fault:
             raise EmbeddedServerError(

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -28,7 +29,7 @@ from worker.embedded.postgres_cluster import (
 from worker.embedded.processes import STANDARD_ERROR, spawn
 from worker.embedded.server import EmbeddedServer
 
-_SETTINGS = {
+_DURABLE: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # a path of a socket has at most 107 bytes; the data folder may be deeper
     "fsync": "on",
@@ -66,6 +67,7 @@ class PostgresServer(EmbeddedServer):
     """
 
     name: ClassVar[str] = "postgres"
+    settings: ClassVar[Mapping[str, str]] = _DURABLE
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
 
     def __init__(self, directory: Path, *, output: int = STANDARD_ERROR) -> None:
@@ -116,7 +118,7 @@ class PostgresServer(EmbeddedServer):
         if self._programs is None or self._access is None:
             raise EmbeddedServerError("PostgreSQL is started before it is prepared")
         _end_strays(self.data)
-        settings = {**_SETTINGS, "port": str(self._access.port)}
+        settings = {**self.settings, "port": str(self._access.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.process = spawn(
             [str(self._programs / "postgres"), "-D", str(self.data), *options],

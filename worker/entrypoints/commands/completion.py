@@ -1,5 +1,8 @@
 """``library completion``: what a shell needs to complete commands and options."""
 
+import contextlib
+import io
+import os
 import sys
 from typing import Annotated, Literal
 
@@ -12,17 +15,30 @@ app = typer.Typer()
 VARIABLE = "_LIBRARY_COMPLETE"
 """A shell sets it when it asks what may stand at the cursor."""
 
+Shell = Literal["bash", "zsh", "fish"]
+
 
 @app.command(epilog=example('eval "$(library completion bash)"'))
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="Which shell.", metavar="SHELL")],
+    shell: Annotated[Shell, typer.Argument(help="Which shell.", metavar="SHELL")],
 ) -> None:
     """Print the script that has bash, zsh or fish complete commands and options.
 
     For every session, put the example's line into ~/.bashrc or ~/.zshrc; for fish, write the script to
     ~/.config/fish/completions/library.fish.
     """
-    from typer.completion import get_completion_script  # type: ignore[attr-defined]  # noqa: PLC0415
+    sys.stdout.write(f"{_script(shell)}\n")
 
-    script = get_completion_script(prog_name="library", complete_var=VARIABLE, shell=shell)
-    sys.stdout.write(f"{script}\n")
+
+def _script(shell: Shell) -> str:
+    """What a program of typer's says of this name when the variable asks it for its script."""
+    program = typer.Typer(add_completion=True)
+    program.command()(_nothing)
+    os.environ[VARIABLE] = f"source_{shell}"
+    with contextlib.redirect_stdout(io.StringIO()) as written, contextlib.suppress(SystemExit):
+        program(prog_name="library")
+    return written.getvalue().strip()
+
+
+def _nothing() -> None:
+    """Do nothing: a program has a command."""

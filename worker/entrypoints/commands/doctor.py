@@ -3,6 +3,8 @@
 import asyncio
 import sys
 from dataclasses import asdict
+from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -13,9 +15,33 @@ from worker.entrypoints.commands.session import DONE, NO_ANSWER, REFUSED, AsJson
 app = typer.Typer()
 
 
+def _url(given: str | None) -> str | None:
+    """An address as a browser has it; the port is a number."""
+    try:
+        parts = urlsplit(given or "http://x")
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return given
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{given!r} is no URL such as http://127.0.0.1:8222")
+
+
 @app.command(epilog=example("library doctor --json"))
-def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Look at settings, servers, streams, schema, clock and processes.
+def doctor(
+    context: typer.Context,
+    *,
+    monitoring: Annotated[
+        str | None,
+        typer.Option(
+            "--monitoring",
+            help="Where nats-server's monitoring answers; by default on port 8222 of the server in use.",
+            callback=_url,
+            metavar="URL",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at settings, servers, permissions, streams, schema, clock and processes.
 
     It changes nothing. What is not well stands there with what to do about it. Exit status 0 without a fault
     (warnings do not count), 1 with one, 3 if neither NATS nor PostgreSQL answers.
@@ -23,7 +49,7 @@ def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
     from worker.entrypoints.commands.settings import read_settings  # noqa: PLC0415
     from worker.entrypoints.doctor.examination import examine  # noqa: PLC0415
 
-    findings = asyncio.run(examine(read_settings()))
+    findings = asyncio.run(examine(read_settings(), monitoring=monitoring))
     faults = [each for each in findings if each.verdict == "fault"]
     if as_json or context.obj.json:
         shown = {"healthy": not faults, "findings": [asdict(each) for each in findings]}

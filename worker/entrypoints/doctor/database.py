@@ -1,4 +1,4 @@
-"""PostgreSQL: its version, whether it keeps what it acknowledged, its schema, its clock."""
+"""PostgreSQL: its version, whether it keeps what it acknowledged, its role, its schema, its clock."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from worker.entrypoints.doctor import database_role
 from worker.entrypoints.doctor.finding import Finding, fault, ok, warning
 from worker.settings import Settings
-from worker.store import schema, unit_of_work
+from worker.store import rights, schema, unit_of_work
 
 _OLDEST = 140_000
 _APART = 5.0
@@ -20,7 +21,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     try:
         with engine.connect() as connection:
             yield from _server(connection)
-            yield _schema(connection)
+            yield from _role_and_schema(connection)
             yield _clock(connection)
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
@@ -42,6 +43,17 @@ def _server(connection: Connection) -> Iterator[Finding]:
             yield fault(name, "off: what was acknowledged may be lost", f"Set {name} = on.")
         else:
             yield ok(name, value)
+
+
+def _role_and_schema(connection: Connection) -> Iterator[Finding]:
+    """The schema is asked for only where the role may read it: its absence would be said otherwise."""
+    role = rights.of(connection)
+    if role.schema is None or rights.VERSION_TABLE in role.missing:
+        yield from database_role.look(role, is_migrated=True)
+        return
+    found = _schema(connection)
+    yield from database_role.look(role, is_migrated=found.verdict != "fault")
+    yield found
 
 
 def _schema(connection: Connection) -> Finding:

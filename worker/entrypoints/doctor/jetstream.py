@@ -1,5 +1,6 @@
 """nats-server, its streams and its buckets."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from nats.aio.client import Client
@@ -8,8 +9,10 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
 from contracts.limits import MIN_SERVER_PAYLOAD
+from worker.entrypoints.doctor import durability
 from worker.entrypoints.doctor.finding import Finding, fault, ok, warning
-from worker.messaging import streams
+from worker.entrypoints.doctor.nats_user import User
+from worker.messaging import rights, streams
 from worker.settings import Settings
 
 _OLDEST = (2, 12)
@@ -28,43 +31,60 @@ _WISHED = ("num_replicas", "max_age", "duplicate_window")
 _MIGRATE = "Run library migrate."
 
 
-async def look(settings: Settings, client: Client) -> AsyncIterator[Finding]:
-    """Findings about the server that ``client`` is connected to."""
-    version = client.connected_server_version
-    says = f"version {version.major}.{version.minor}.{version.patch}"
-    if (version.major, version.minor) < _OLDEST:
-        yield fault("nats-server", says, "Use nats-server 2.12 or newer: the relay needs atomic batches.")
-    else:
-        yield ok("nats-server", says)
-    if client.max_payload < MIN_SERVER_PAYLOAD:
-        yield fault(
-            "max_payload",
-            f"messages of {client.max_payload:,} bytes at most, {MIN_SERVER_PAYLOAD:,} are needed",
-            "Set max_payload: 8MB in the server's configuration.",
-        )
-    else:
-        yield ok("max_payload", f"{client.max_payload:,} bytes")
-    try:
-        account = await client.jetstream().account_info()
-    except (NatsError, TimeoutError):
-        yield fault("JetStream", "does not answer", "Set jetstream { store_dir: … } in the configuration.")
-        return
-    yield ok("JetStream", f"{account.streams} streams, {account.storage:,} bytes")
-    if settings.replicas == 1:
-        yield warning(
-            "sync_interval",
-            "no server tells it over NATS; unless set, what was acknowledged is lost at a power cut",
-            "See that jetstream { sync_interval: always } stands in the server's configuration.",
+async def look(
+    settings: Settings, client: Client, user: User, monitoring: str | None
+) -> AsyncIterator[Finding]:
+    """Findings about the server that ``client`` is connected to, as far as ``user`` may ask."""
+    yield _version(client)
+    yield _payload(client)
+    if user.may_publish(rights.JETSTREAM_INFO):
+        account = await _account(client)
+        yield account
+        if account.verdict == "fault":
+            return
+    if settings.replicas == 1:  # of several servers, one that loses its power has it back from the others
+        where = client.connected_url
+        yield await asyncio.to_thread(
+            durability.look, user.server, where.hostname if where else None, monitoring
         )
     for wanted in streams.configurations(
         max_age_days=settings.events_max_age_days, replicas=settings.replicas
     ):
-        yield await _stream(client, wanted)
+        yield await _stream(client, wanted, user)
 
 
-async def _stream(client: Client, wanted: StreamConfig) -> Finding:
+def _version(client: Client) -> Finding:
+    version = client.connected_server_version
+    says = f"version {version.major}.{version.minor}.{version.patch}"
+    if (version.major, version.minor) < _OLDEST:
+        return fault("nats-server", says, "Use nats-server 2.12 or newer: the relay needs atomic batches.")
+    return ok("nats-server", says)
+
+
+def _payload(client: Client) -> Finding:
+    if client.max_payload < MIN_SERVER_PAYLOAD:
+        return fault(
+            "max_payload",
+            f"messages of {client.max_payload:,} bytes at most, {MIN_SERVER_PAYLOAD:,} are needed",
+            "Set max_payload: 8MB in the server's configuration.",
+        )
+    return ok("max_payload", f"{client.max_payload:,} bytes")
+
+
+async def _account(client: Client) -> Finding:
+    try:
+        account = await client.jetstream().account_info()
+    except (NatsError, TimeoutError):
+        return fault("JetStream", "does not answer", "Set jetstream { store_dir: … } in the configuration.")
+    return ok("JetStream", f"{account.streams} streams, {account.storage:,} bytes")
+
+
+async def _stream(client: Client, wanted: StreamConfig, user: User) -> Finding:
     assert wanted.name is not None
     about = f"stream {wanted.name}"
+    asking = rights.stream_info(wanted.name)
+    if not user.may_publish(asking):
+        return warning(about, "this user may not look at it", f"Allow it to publish on {asking}.")
     try:
         info = await client.jetstream().stream_info(wanted.name)
     except NotFoundError:

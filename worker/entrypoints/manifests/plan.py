@@ -1,5 +1,6 @@
 """What has to be done so that there is what the manifests say: computed whole before anything is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ _LATEST_FIRST: tuple[DeploymentStatus, ...] = ("pending", "deploying", "active")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """A step; ``changes`` are ``{field: (what is, what shall be)}``."""
+    """A step; ``changes`` are ``{field: (what is, what shall be)}``, ``dependencies`` names of entities."""
 
     action: Literal["create", "update", "deploy", "retire"]
     entity: str
@@ -27,6 +28,7 @@ class Action:
     deployment: Deployment | None = None
     wanted: EntityCreate | ManifestDeployment | None = None
     version: str | None = None
+    dependencies: frozenset[str] = frozenset()
 
     def shown(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -37,25 +39,39 @@ class Action:
 
 @dataclass(slots=True)
 class Plan:
-    """The steps in their order, and how much is as it shall be already."""
+    """The steps in their order, and how much is as it shall be already, or is about to be (``under_way``)."""
 
     actions: list[Action] = field(default_factory=list)
     unchanged: int = 0
+    under_way: list[Deployment] = field(default_factory=list)
 
 
-async def make(client: LibraryClient, wanted: Wanted, *, prune: bool) -> Plan:
-    """The plan. Raises ``ProblemError`` with every fault that shows beside what is there."""
+def _nobody(_doing: str, _done: int, _of: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
+async def make(
+    client: LibraryClient, wanted: Wanted, *, prune: bool, says: Callable[[str, int, int], None] = _nobody
+) -> Plan:
+    """The plan; ``says`` is told how far it is. Raises ``ProblemError`` with every fault that shows."""
     plan = Plan()
     entities = order(wanted)
     others = sorted({name for name, _ in wanted.deployments} - set(entities))
-    present = {name: await _entity(client, name) for name in [*entities, *others]}
+    total = len(entities) + len(others) + len(wanted.deployments)
+    present: dict[str, Entity | None] = {}
+    for name in [*entities, *others]:
+        says("Comparing", len(present), total)
+        present[name] = await _entity(client, name)
     for name in entities:
         _compare_entity(plan, wanted.entities[name], present[name])
     names = [*others, *entities]
+    compared = len(present)
     for environment in ENVIRONMENTS:
         for name in names:
             deployment = wanted.deployments.get((name, environment))
             if deployment is not None:
+                says("Comparing", compared, total)
+                compared += 1
                 await _compare_deployment(client, plan, wanted, deployment, present[name])
     if prune:
         await _prune(client, plan, wanted, [entity for name in reversed(names) if (entity := present[name])])
@@ -112,6 +128,7 @@ async def _compare_deployment(
     was = _snapshot(there) if there else dict.fromkeys(_CONTENT)
     if same(was, shall):
         plan.unchanged += 1
+        plan.under_way += [there] if there and there.status in ("pending", "deploying") else []
         return
     if shall["version"] != will_be["version"]:
         wanted.faults.append(
@@ -128,6 +145,7 @@ async def _compare_deployment(
             present=present,
             wanted=deployment,
             version=shall["version"],
+            dependencies=_dependencies(wanted.entities.get(deployment.entity), present),
         )
     )
 
@@ -138,6 +156,12 @@ def _content(wanted: EntityCreate | None, present: Entity | None) -> dict[str, A
         return None if wanted is None else {name: getattr(wanted, name) for name in _CONTENT}
     named = wanted.model_fields_set if wanted else set()
     return {name: getattr(wanted if name in named else present, name) for name in _CONTENT}
+
+
+def _dependencies(wanted: EntityCreate | None, present: Entity | None) -> frozenset[str]:
+    """The names of what the entity will depend on."""
+    of = wanted if wanted and (present is None or "dependencies" in wanted.model_fields_set) else present
+    return frozenset(each.name for each in of.dependencies) if of else frozenset()
 
 
 async def _there(

@@ -24,20 +24,35 @@ class Library:
     def __init__(self, connection: NatsConnection) -> None:
         self._connection = connection
 
-    async def ask(self, subject: str, body: Mapping[str, Any], *, key: str | None = None) -> bytes:
-        """The reply's body. ``key``: the same one is done once, however often it is sent."""
+    async def ask(
+        self, subject: str, body: Mapping[str, Any], *, key: str | None = None, within: float | None = None
+    ) -> bytes:
+        """The reply's body, waited for 5 s or so many as ``within`` says.
+
+        ``key``: the same one is done once, however often it is sent.
+        """
         headers = {} if key is None else {IDEMPOTENCY_KEY: key}
-        within = seconds_to_wait(headers, _WITHIN)
-        answer = await self._connection.ask(subject, to_json(body), headers, within=within)
+        seconds = seconds_to_wait(headers, within or _WITHIN)
+        answer = await self._connection.ask(subject, to_json(body), headers, within=seconds)
         if ERROR_CODE in (answer.headers or {}):
             problem = Problem.model_validate_json(answer.data)
             errors = (problem.model_extra or {}).get("errors")
             raise ProblemError(problem.code, problem.detail, **({"errors": errors} if errors else {}))
         return answer.data
 
-    async def document(self, subject: str, body: Mapping[str, Any], *, key: str | None = None) -> Any:
+    async def document(
+        self, subject: str, body: Mapping[str, Any], *, key: str | None = None, within: float | None = None
+    ) -> Any:
         """The reply as JSON values."""
-        return from_json(await self.ask(subject, body, key=key))
+        return from_json(await self.ask(subject, body, key=key, within=within))
+
+    async def entity_id(self, entity: str) -> str | None:
+        """The id of an entity that is named by id or name; None for a name that nobody has."""
+        try:
+            return str(UUID(entity))
+        except ValueError:
+            found = await self.document(subjects.ENTITY_LIST, {"name": entity, "page_size": 1})
+        return found["entities"][0]["entity_id"] if found["entities"] else None
 
     async def deployment(self, deployment_id: str | UUID) -> Any:
         """A deployment as JSON values."""

@@ -39,17 +39,21 @@ class Pages:
 
     async def deployments(self, request: Request) -> Shown:
         """The list of deployments, newest first."""
-        asked = _asked(request, "entity_id", "environment", "status", "cursor")
-        body = await self._library.ask(subjects.DEPLOY_LIST, {**asked, "page_size": 50})
-        return Shown(
-            "deployments.html",
-            {
-                "found": DeploymentList.model_validate_json(body),
-                "environments": ENVIRONMENTS,
-                "statuses": get_args(DeploymentStatus),
-                "asked": asked,
-            },
-        )
+        asked = _asked(request, "entity", "entity_id", "environment", "status", "cursor")
+        values = {
+            "found": None,
+            "environments": ENVIRONMENTS,
+            "statuses": get_args(DeploymentStatus),
+            "asked": asked,
+        }
+        wanted = {name: value for name, value in asked.items() if name != "entity"}
+        if "entity" in asked:
+            entity_id = await self._library.entity_id(asked["entity"])
+            if entity_id is None:
+                return Shown("deployments.html", values)  # not 404: the page stays live until there is one
+            wanted["entity_id"] = entity_id
+        body = await self._library.ask(subjects.DEPLOY_LIST, {**wanted, "page_size": 50})
+        return Shown("deployments.html", values | {"found": DeploymentList.model_validate_json(body)})
 
     async def deployment(self, request: Request) -> Shown:
         """A deployment, what it changed, and its events."""
@@ -81,4 +85,5 @@ class Pages:
 
 def _asked(request: Request, *names: str) -> dict[str, str]:
     """What the page was asked for, of these names; empty fields of a form say nothing."""
-    return {name: value for name in names if (value := request.query_params.get(name))}
+    given = ((name, request.query_params.get(name, "").strip()) for name in names)
+    return {name: value for name, value in given if value}

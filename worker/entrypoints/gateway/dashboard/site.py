@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from contracts.problems import ProblemError
 from worker.entrypoints.gateway.dashboard import forms
 from worker.entrypoints.gateway.dashboard.actions import Actions
+from worker.entrypoints.gateway.dashboard.deploying import Deploying
 from worker.entrypoints.gateway.dashboard.library import Library
 from worker.entrypoints.gateway.dashboard.live import Changes, Refreshes
 from worker.entrypoints.gateway.dashboard.markup import render
@@ -55,7 +56,7 @@ def install(app: FastAPI, connection: NatsConnection, *, exposed: bool) -> Chang
     ):
         app.add_route(path, _refreshed(_page(page, exposed=exposed), refreshes), include_in_schema=False)
     for path, form in (
-        ("/entities/{entity_id}/deploy", actions.deploy),
+        ("/entities/{entity_id}/deploy", Deploying(library).deploy),
         ("/deployments/{deployment_id}/rollback", actions.rollback),
         ("/deployments/{deployment_id}/retire", actions.retire),
     ):
