@@ -188,6 +188,21 @@ def test_a_batch_of_deploys_reads_what_is_active_and_not_the_history(writing):
     assert seen.most_read("idempotency") <= 64
 
 
+def test_what_a_lone_command_asks_is_planned_once_a_connection(writing):
+    wanted = Wanted(entity_ids=[identity("e1")], places=[(identity("e1"), "staging")])
+    for _ in range(3):
+        unit_of_work.run(writing, lambda transaction: facts.load(transaction, wanted, lock=True))
+
+    plans = unit_of_work.run(
+        writing,
+        lambda transaction: transaction.execute(
+            "SELECT custom_plans, generic_plans >= 3 FROM pg_prepared_statements WHERE name LIKE 'library%%'"
+        ),
+    )
+    assert plans
+    assert set(plans) == {(0, True)}
+
+
 def test_a_rollback_finds_its_target_without_reading_the_history(writing):
     current = identity(f"5.{DEPLOYMENTS_EACH}")
     wanted = Wanted(deployment_ids=[current], fallback_of=[current], dependents_of=[current])
