@@ -8,13 +8,15 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from pydantic import BaseModel
 from typer.main import get_command
 
+from contracts import subjects
 from contracts.endpoints import ENDPOINTS, Endpoint
+from contracts.events import CloudEvent, DeploymentEventName, EntityEventName, EventData
 from contracts.problems import PROBLEMS, RETRY_AFTER_SECONDS
 from worker.entrypoints.cli import app
 
@@ -85,6 +87,79 @@ def codes() -> Iterator[str]:
         yield f"| `{code}` | {problem.status} | {problem.title} | {again} |"
 
 
+_DEPLOYMENT_EVENTS = {
+    "queued": "It waits in line (`pending`) behind one that is under way in a confirmed environment.",
+    "started": "It waits for the word of an agent (`deploying`).",
+    "completed": "It is active.",
+    "superseded": "Another one took its place, or its turn.",
+    "rolled_back": "It was taken back; `target_deployment_id` is what runs instead.",
+    "reactivated": "It is active again, since the one that had replaced it was taken back.",
+    "failed": "An agent refused it, or nobody confirmed it in time; what was active stays so.",
+    "retired": "It was ended, and nothing took its place.",
+    "rejected": "A durable command was refused: `command`, its `body` and the `problem`. It changes nothing.",
+    "health": "An agent reported how it does: the `report` and the `action` it led to.",
+}
+_ENTITY_EVENTS = {
+    "created": "There is a new entity.",
+    "updated": "Something of it changed, or its status by a deployment.",
+    "deleted": "It is gone; its name is free, its history stays.",
+}
+_ENVIRONMENT_EVENTS = {"updated": "Its rules changed."}
+_ATTRIBUTES = {
+    "specversion": "`1.0`",
+    "id": "its own; the header `Nats-Msg-Id` is the same",
+    "source": f"`{subjects.EVENT_SOURCE}`",
+    "type": "what happened to what, as in the tables above",
+    "subject": "the id of the deployment or entity, the name of the environment, or the id of the command",
+    "time": "when it was decided, by the database's clock",
+    "datacontenttype": "`application/json`",
+    "correlationid": "the id of the request that it came from",
+    "sequence": "its number among its entity's events: 1, 2, 3 and so on; a decimal string, 64 bits",
+    "traceparent": "the trace of the request, if it had one ([observability.md](../observability.md))",
+    "tracestate": "the same",
+    "data": "below",
+}
+
+
+def events() -> Iterator[str]:
+    """Each event: its type, its subject, when it is sent, and what it holds."""
+    yield from ("# Events", "", _MARK, "")
+    yield f"Every committed change is a CloudEvent 1.0 in structured JSON, in the stream `{subjects.EVENTS_STREAM}`,"
+    yield "once and in the order of its entity. Read it with `LibraryClient.watch`, `library watch`, or a consumer of"
+    yield "your own; whoever takes it for granted that a message comes once should drop an `id` it has seen."
+    told = (
+        ("deployment", subjects.deployment_event("EVENT", "ENVIRONMENT", "ENTITY_ID"), _DEPLOYMENT_EVENTS),
+        ("entity", subjects.entity_event("EVENT", "ENTITY_ID"), _ENTITY_EVENTS),
+        ("environment", subjects.environment_event("EVENT", "ENVIRONMENT"), _ENVIRONMENT_EVENTS),
+    )
+    assert set(_DEPLOYMENT_EVENTS) == set(get_args(DeploymentEventName))
+    assert set(_ENTITY_EVENTS) == set(get_args(EntityEventName))
+    assert set(_ATTRIBUTES) == set(CloudEvent.model_fields)
+    for kind, subject, names in told:
+        yield from ("", f"## Of {kind}s", "", f"On `{subject}`:", "", "| type | when |", "|---|---|")
+        for name, when in names.items():
+            yield f"| `{subjects.event_type(kind, name)}` | {when} |"
+    yield from ("", "## Attributes", "", "| attribute | value |", "|---|---|")
+    yield from (f"| `{name}` | {value} |" for name, value in _ATTRIBUTES.items())
+    yield from (
+        "",
+        "## Data",
+        "",
+        "What does not apply is not there or null.",
+        "",
+        "| field | type |",
+        "|---|---|",
+    )
+    schema = EventData.model_json_schema()
+    for name in EventData.model_fields:
+        form = _form(schema["properties"][name], schema.get("$defs", {}))
+        yield f"| `{name}` | {form} |"
+    yield from (
+        "",
+        "A deployment in `health` is without its snapshots and `health_checks`. New fields may be added.",
+    )
+
+
 def command_line() -> Iterator[str]:
     """Each command with its options, as ``--help`` has them."""
     yield from ("# Command line", "", _MARK, "")
@@ -103,7 +178,7 @@ def _commands(command: click.Command, name: str) -> Iterator[str]:
         yield from _commands(children[child], f"{name} {child}")
 
 
-PAGES = {"requests.md": requests, "codes.md": codes, "command-line.md": command_line}
+PAGES = {"requests.md": requests, "events.md": events, "codes.md": codes, "command-line.md": command_line}
 
 
 def main() -> int:
