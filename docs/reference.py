@@ -101,7 +101,7 @@ _DEPLOYMENT_EVENTS = {
 }
 _ENTITY_EVENTS = {
     "created": "There is a new entity.",
-    "updated": "Something of it changed, or its status by a deployment.",
+    "updated": "Something of it was changed; a deployment is no such change.",
     "deleted": "It is gone; its name is free, its history stays.",
 }
 _ENVIRONMENT_EVENTS = {"updated": "Its rules changed."}
@@ -124,19 +124,22 @@ _ATTRIBUTES = {
 def events() -> Iterator[str]:
     """Each event: its type, its subject, when it is sent, and what it holds."""
     yield from ("# Events", "", _MARK, "")
-    yield f"Every committed change is a CloudEvent 1.0 in structured JSON, in the stream `{subjects.EVENTS_STREAM}`,"
-    yield "once and in the order of its entity. Read it with `LibraryClient.watch`, `library watch`, or a consumer of"
-    yield "your own; whoever takes it for granted that a message comes once should drop an `id` it has seen."
+    yield "Every committed change is a CloudEvent 1.0 in structured JSON, in the stream"
+    yield f"`{subjects.EVENTS_STREAM}`, once and in the order of its entity. Read it with"
+    yield "`LibraryClient.watch`, `library watch`, or a consumer of your own; one that must do nothing twice drops"
+    yield "an `id` that it has seen."
+    of_deployments = subjects.deployment_event("EVENT", "ENVIRONMENT", "ENTITY_ID")
+    of_environments = subjects.environment_event("EVENT", "ENVIRONMENT")
     told = (
-        ("deployment", subjects.deployment_event("EVENT", "ENVIRONMENT", "ENTITY_ID"), _DEPLOYMENT_EVENTS),
-        ("entity", subjects.entity_event("EVENT", "ENTITY_ID"), _ENTITY_EVENTS),
-        ("environment", subjects.environment_event("EVENT", "ENVIRONMENT"), _ENVIRONMENT_EVENTS),
+        ("deployment", "Deployments", of_deployments, _DEPLOYMENT_EVENTS),
+        ("entity", "Entities", subjects.entity_event("EVENT", "ENTITY_ID"), _ENTITY_EVENTS),
+        ("environment", "Environments", of_environments, _ENVIRONMENT_EVENTS),
     )
     assert set(_DEPLOYMENT_EVENTS) == set(get_args(DeploymentEventName))
     assert set(_ENTITY_EVENTS) == set(get_args(EntityEventName))
     assert set(_ATTRIBUTES) == set(CloudEvent.model_fields)
-    for kind, subject, names in told:
-        yield from ("", f"## Of {kind}s", "", f"On `{subject}`:", "", "| type | when |", "|---|---|")
+    for kind, title, subject, names in told:
+        yield from ("", f"## {title}", "", f"On `{subject}`:", "", "| type | when |", "|---|---|")
         for name, when in names.items():
             yield f"| `{subjects.event_type(kind, name)}` | {when} |"
     yield from ("", "## Attributes", "", "| attribute | value |", "|---|---|")

@@ -1,0 +1,86 @@
+"""docs/tutorial.md and docs/recovery.md say nothing that does not run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(r"^```(\w[\w ]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def page(name):
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def said(system, folder, code, status=0):
+    """What a block prints, in a shell whose library is the one under test."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", code],
+        cwd=folder,
+        env={**system.environment, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status, f"{code}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def test_the_tutorial_leads_to_a_release_and_back(own_system, tmp_path):
+    own_system.start()
+    told = [
+        (code, said(own_system, tmp_path, code, status=int("refused" in kind)))
+        for kind, code in FENCE.findall(page("tutorial.md"))
+    ]
+
+    def after(command):
+        (found,) = [text for code, text in told if command in code]
+        return found
+
+    assert "no_rollback_target" in after("What if")
+    back = after("too early")
+    assert "rolled_back" in back
+    assert re.search(r"1\.0\.0.*active|active.*1\.0\.0", back)
+    assert "0.20" in (tmp_path / "release.yaml").read_text()
+    assert "everything agrees" in after("library check")
+
+
+async def test_the_commands_for_recovery_run(own_system, tmp_path):
+    own_system.start()
+    said(own_system, tmp_path, "library entity create prices --type service --version 1.0.0")
+    for _ in range(2):
+        said(own_system, tmp_path, "library deploy prices production --reason Release")
+    for kind, code in FENCE.findall(page("recovery.md")):
+        assert kind == "sh"
+        assert said(own_system, tmp_path, code) is not None
+
+
+def test_every_alert_has_its_row_and_no_row_is_without_one():
+    rules = yaml.safe_load(
+        (ROOT / "deploy" / "prometheus" / "library.rules.yaml").read_text(encoding="utf-8")
+    )
+    alerts = [rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    rows = re.findall(r"^\| `(Library\w+)` \|", page("recovery.md"), re.MULTILINE)
+    assert sorted(rows) == sorted(alerts)
+
+
+@pytest.mark.parametrize("name", ["tutorial.md", "recovery.md"])
+def test_every_command_that_a_page_names_is_in_the_reference(name):
+    known = set(re.findall(r"^## (library [a-z -]+)$", page("reference/command-line.md"), re.MULTILINE))
+    named = set(re.findall(r"`(library [a-z]+(?: [a-z]+)?)", page(name)))
+    assert named
+    for each in named:
+        assert any(each == command or each.startswith(f"{command} ") for command in known), each
+
+
+def test_every_log_event_that_recovery_names_is_in_the_table():
+    events = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)` in (?:its|the) log", page("recovery.md")))
+    assert len(events) >= 4
+    assert events <= set(re.findall(r"`(\w+)`", page("logs.md")))
