@@ -126,8 +126,8 @@ def events() -> Iterator[str]:
     yield from ("# Events", "", _MARK, "")
     yield "Every committed change is a CloudEvent 1.0 in structured JSON, in the stream"
     yield f"`{subjects.EVENTS_STREAM}`, once and in the order of its entity. Read it with"
-    yield "`LibraryClient.watch`, `library watch`, or a consumer of your own; one that must do nothing twice drops"
-    yield "an `id` that it has seen."
+    yield "`LibraryClient.watch`, `library watch`, or a consumer of your own; one that must do nothing"
+    yield "twice drops an `id` that it has seen."
     of_deployments = subjects.deployment_event("EVENT", "ENVIRONMENT", "ENTITY_ID")
     of_environments = subjects.environment_event("EVENT", "ENVIRONMENT")
     told = (
