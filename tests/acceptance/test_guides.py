@@ -1,4 +1,4 @@
-"""docs/tutorial.md and docs/recovery.md say nothing that does not run."""
+"""docs/tutorial.md, docs/recovery.md and docs/upgrade.md say nothing that does not run."""
 
 import os
 import re
@@ -60,6 +60,26 @@ async def test_the_commands_for_recovery_run(own_system, tmp_path):
     for kind, code in FENCE.findall(page("recovery.md")):
         assert kind == "sh"
         assert said(own_system, tmp_path, code) is not None
+
+
+async def test_an_upgrade_goes_step_by_step(own_system, tmp_path):
+    own_system.start()
+    said(own_system, tmp_path, "library entity create prices --type service --version 1.0.0")
+    said(own_system, tmp_path, "library deploy prices production --reason Release")
+    told = "".join(said(own_system, tmp_path, code) for _, code in FENCE.findall(page("upgrade.md")))
+    assert told.count("everything agrees") == 2
+    assert "database at revision" in told
+    assert (tmp_path / "before-upgrade.backup").stat().st_size > 0
+
+
+def test_a_worker_runs_on_the_schema_of_the_next_release_and_its_migrate_refuses(own_system, tmp_path):
+    own_system.start_servers()
+    own_system.sql("UPDATE alembic_version SET version_num = '9999'")
+
+    own_system.start_worker().wait_for_line("worker_ready")
+    refused = said(own_system, tmp_path, "library migrate", status=1)
+
+    assert "newer" in refused
 
 
 def test_every_alert_has_its_row_and_no_row_is_without_one():

@@ -75,6 +75,7 @@ def migrate() -> int:
 
     from contracts.connection import NoAnswerError
     from worker import bootstrap
+    from worker.store.schema import SchemaUnknown
 
     settings = _settings()
     if settings is None:
@@ -82,6 +83,9 @@ def migrate() -> int:
     try:
         for line in asyncio.run(bootstrap.migrate(settings)):
             print(f"library migrate: {line}", file=sys.stderr)
+    except SchemaUnknown as error:
+        print(f"library migrate: {error}", file=sys.stderr)
+        return _FAILED
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
         print(f"library migrate: PostgreSQL: {reason}", file=sys.stderr)

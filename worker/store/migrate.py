@@ -21,13 +21,13 @@ def configuration() -> Config:
 
 
 def migrate(engine: Engine) -> str:
-    """Bring the schema up to date and return its revision. No lock is waited for longer than 5 s."""
+    """Bring the schema up to date and return its revision. No lock is waited for longer than 5 s.
+
+    Raises ``SchemaUnknown`` where the database is at a revision that this release does not know.
+    """
     with transaction(engine) as connection:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        to_use = configuration()
-        to_use.attributes["connection"] = connection
-        command.upgrade(to_use, "head")
+        move(connection, schema.REVISIONS[-1])
         return schema.current(connection) or "none"
 
 
