@@ -265,6 +265,52 @@ async def test_a_trace_that_is_not_recorded_is_passed_on_and_nothing_of_it_is_se
     assert (trace_id, flags) == (quiet, "00")
 
 
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-comes-later",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01",
+        "00-\u0660af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "none",
+        "-" * 4000,
+    ],
+)
+@pytest.mark.parametrize(
+    "tracestate",
+    [
+        "us=1",
+        "us=1,us=2",
+        ",,,=,=,",
+        "=",
+        "us",
+        "x" * 512,
+        "x" * 513,
+        ",".join(f"m{number}=1" for number in range(60)),
+        "\u00e9=1",
+        'us="<script>"',
+    ],
+)
+async def test_whatever_is_said_to_be_a_trace_the_request_is_done_and_announced(
+    traced, caller, connection, traceparent, tracestate
+):
+    entity = await caller.create()
+    heard = await connection.subscribe(f"library.events.deployment.completed.*.{entity['entity_id']}")
+    said_to_be = {"traceparent": traceparent, "tracestate": tracestate}
+
+    deployment = await caller.ask(subjects.DEPLOY_REQUEST, said_to_be, **a_deploy(entity))
+    event = await heard.next_msg(timeout=10)
+
+    assert deployment["status"] == "active"
+    carried = json.loads(event.data)
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", carried["traceparent"])
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", event.headers[headers.TRACEPARENT])
+
+
 async def test_a_durable_command_is_part_of_its_senders_trace(collector, caller, connection):
     entity = await caller.create()
     trace_id, span_id, traceparent = a_trace()
