@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from worker.domain.trace import Trace
 
-Kind = Literal["server", "client", "consumer", "producer"]
-"""OpenTelemetry's: who takes a request or asks for an answer, who takes a message or sends one."""
+Kind = Literal["server", "client", "consumer", "producer", "internal"]
+"""OpenTelemetry's: who takes a request or asks for an answer, takes a message or sends one; or neither."""
 
 Attributes = Mapping[str, str | int]
 _NOTHING: Attributes = {}
@@ -113,6 +113,13 @@ def taken(kind: Kind, subject: str, identity: str, trace: Trace | None) -> Span:
     if not _tracer.is_on:
         return PassedOn(trace)
     return _tracer.begin(kind, f"process {subject}", of_message("process", subject, identity), trace)
+
+
+def own(name: str) -> Span:
+    """The span of what this process does of itself, for no caller; a trace begins with it."""
+    if not _tracer.is_on:
+        return NO_SPAN
+    return _tracer.begin("internal", name, _NOTHING, None)
 
 
 def of_message(operation: str, subject: str, identity: str) -> dict[str, str]:

@@ -374,6 +374,87 @@ async def test_the_log_names_the_trace_beside_the_request(traced, caller):
     )
 
 
+FAULTY_SDK = """
+from opentelemetry.sdk.trace import sampling
+
+
+class Broken(sampling.Sampler):
+    def should_sample(self, *_, **__):
+        raise RuntimeError("no sample")
+
+    def get_description(self):
+        return "broken"
+
+
+sampling._KNOWN_SAMPLERS["broken"] = Broken()
+"""
+
+
+@pytest.fixture(scope="module")
+def badly_sampled(tmp_path_factory):
+    """A product on an SDK whose sampler raises at every span."""
+    folder = tmp_path_factory.mktemp("packages")
+    (folder / "sitecustomize.py").write_text(FAULTY_SDK)
+    product = System()
+    try:
+        yield product.start(
+            OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+            OTEL_TRACES_SAMPLER="broken",
+            PYTHONPATH=str(folder),
+        )
+    finally:
+        product.stop()
+
+
+async def test_a_tracer_that_raises_costs_nobody_an_answer_or_an_event(badly_sampled):
+    system = badly_sampled
+    client = await nats.connect(system.nats_url)
+    caller = Caller(client)
+    entity = await caller.create()
+    heard = await client.subscribe(f"library.events.deployment.completed.*.{entity['entity_id']}")
+    await client.flush()
+    _, _, traceparent = a_trace()
+
+    status, _ = await asyncio.to_thread(
+        post, system, "/api/v1/deployments", a_deploy(entity), traceparent=traceparent
+    )
+    again = await caller.deploy(entity)
+    first, second = [json.loads((await heard.next_msg(timeout=10)).data) for _ in range(2)]
+    await client.close()
+
+    assert status == 201
+    assert again["status"] == "active"
+    assert first["traceparent"] == traceparent
+    assert second["subject"] == again["deployment_id"]
+    for process in (system.workers[0], system.gateway):
+        (line,) = [line for line in process.lines if "tracing_failed" in line]
+        assert "RuntimeError" in line
+
+
+async def test_what_nobody_confirmed_is_given_up_in_a_trace_of_its_own(collector, caller):
+    entity = await caller.create()
+    environment = {"environment": "testing", "updated_by": "tests"}
+    await caller.ask(subjects.ENVIRONMENT_SET, **environment, activation="confirmed", confirm_timeout_s=1)
+    try:
+        deployment = await caller.ask(
+            subjects.DEPLOY_REQUEST, **{**a_deploy(entity), "environment": "testing"}, wait=True
+        )
+    finally:
+        await caller.ask(subjects.ENVIRONMENT_SET, **environment, activation="instant")
+
+    assert deployment["status"] == "failed"
+    own, sent = collector.wait_for(
+        lambda spans: [
+            (own, sent)
+            for own in spans
+            if own.name == subjects.EXPIRY
+            for sent in spans
+            if sent.name == "send library.deployment.failed.v1" and sent.parent == own.span_id
+        ]
+    )[0]
+    assert (own.kind, own.parent, own.trace_id) == ("internal", "", sent.trace_id)
+
+
 @pytest.fixture(scope="module")
 def without_collector():
     """A product whose collector is away."""
@@ -407,6 +488,21 @@ async def test_without_the_collector_everything_works_and_stops_in_time(without_
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
             "OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc'; there is http/protobuf",
         ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "Authorization Basic c2VjcmV0"},
+            "OTEL_EXPORTER_OTLP_HEADERS is not NAME=VALUE",
+        ),
+        (
+            {
+                "OTEL_TRACES_EXPORTER": "otlp",
+                "OTEL_EXPORTER_OTLP_HEADERS": "a=b,Authorization=Basic%20c2VjcmV0",
+            },
+            "traces_on",
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_BSP_MAX_QUEUE_SIZE": "-1"},
+            "a variable of OpenTelemetry",
+        ),
         ({}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}, None),
@@ -419,6 +515,7 @@ def test_the_environment_says_whether_a_process_traces(system, given, said):
         about = [line for line in worker.lines if "traces_o" in line]
         assert len(about) == (said is not None)
         assert all(said in line for line in about)
+        assert not any("c2VjcmV0" in line or "Traceback" in line for line in worker.lines)
     finally:
         worker.stop()
         system.workers.remove(worker)

@@ -40,6 +40,7 @@ _KINDS: dict[Kind, SpanKind] = {
     "client": SpanKind.CLIENT,
     "consumer": SpanKind.CONSUMER,
     "producer": SpanKind.PRODUCER,
+    "internal": SpanKind.INTERNAL,
 }
 _NOTHING: Attributes = {}
 _SERVERS_FAULT = 500

@@ -1,16 +1,21 @@
 """Whether this process sends traces: OpenTelemetry's own environment variables say so."""
 
 import os
+import re
 from collections.abc import Mapping
 
 import structlog
 
 from worker import tracing
+from worker.entrypoints.unfailing import Unfailing
 
 log = structlog.get_logger()
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+_PAIR = re.compile(r"\s*[\w!#$%&'*+.^`|~-]+\s*=\s*[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\s*")
 _PROTOCOL = "http/protobuf"
+_UNUSABLE = "a variable of OpenTelemetry (OTEL_…) has a value that it cannot use"
 _INSTALL = "OpenTelemetry is not installed: pip install 'library-worker[telemetry]'"
 
 
@@ -26,7 +31,12 @@ def start(service: str) -> None:
     except ModuleNotFoundError:
         log.warning("traces_off", because=_INSTALL)
         return
-    tracing.install(OpenTelemetry(service))
+    try:
+        tracer = OpenTelemetry(service)
+    except Exception as error:  # noqa: BLE001 - its settings are read here, each in its own way
+        log.warning("traces_off", because=f"{_UNUSABLE} ({type(error).__name__})")
+        return
+    tracing.install(Unfailing(tracer))
     log.info("traces_on", service=service)
 
 
@@ -42,6 +52,9 @@ def _fault(environment: Mapping[str, str]) -> str:
     exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
     if exporter != "otlp":
         return f"OTEL_TRACES_EXPORTER is {exporter!r}; there is otlp, or none"
+    for name in _HEADERS:  # the SDK would log them, with the secrets in them
+        if not all(_PAIR.fullmatch(pair) for pair in environment.get(name, "").split(",") if pair.strip()):
+            return f"{name} is not NAME=VALUE, several by comma, with values URL-encoded"
     for name in _PROTOCOLS:
         if (protocol := environment.get(name)) is not None:
             return "" if protocol == _PROTOCOL else f"{name} is {protocol!r}; there is {_PROTOCOL}"

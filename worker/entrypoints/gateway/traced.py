@@ -34,8 +34,8 @@ class TracedRequests:
         attributes = {"http.request.method": method, "url.scheme": scope["scheme"], "url.path": scope["path"]}
         span = tracing.tracer().begin("server", method, attributes, trace(scope["headers"]))
         begun = span.trace
-        assert begun is not None
-        with tracing.tracer().within(begun), bound_contextvars(trace_id=begun.trace_id):
+        named = {"trace_id": begun.trace_id} if begun else {}
+        with tracing.tracer().within(begun), bound_contextvars(**named):
             try:
                 await self._app(scope, receive, answer)
             finally:

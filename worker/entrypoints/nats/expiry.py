@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from contracts import subjects
 from contracts.ids import Id, new_id
+from worker import tracing
 from worker.dispatch.answer import Answer
 from worker.dispatch.dispatcher import Ticket
 from worker.domain.command import Command
@@ -43,13 +44,17 @@ async def expire_unconfirmed(engine: Engine, submit: Callable[[Ticket], None]) -
 
 
 def _ticket(deployment_id: Id, under_way: set[Id]) -> Ticket:
-    async def done(_: Command[Any], __: Answer) -> None:
+    span = tracing.own(subjects.EXPIRY)
+
+    async def done(_: Command[Any], answer: Answer) -> None:
         under_way.discard(deployment_id)
+        span.end(answer.code)
 
     command = Command(
         operation=subjects.EXPIRY,
         request=Expiry(deployment_id=UUID(deployment_id)),
         request_id=str(new_id()),
         taken_at=time.monotonic(),
+        trace=span.trace,
     )
     return Ticket(command, done)
