@@ -38,6 +38,7 @@ check: $(STAMP) ## Check style, types, layers, generated documents, and links be
 	$(BIN)/python docs/lifecycle.py --check
 	$(BIN)/python docs/tables.py --check
 	$(BIN)/python docs/reference.py --check
+	$(BIN)/python docs/typescript.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
 
 docs: $(STAMP) ## Build the documentation into site/.
@@ -66,6 +67,7 @@ documents: $(STAMP) ## Write anew what is generated: docs/reference, docs/lifecy
 	$(BIN)/python docs/lifecycle.py
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/typescript.py
 
 # The second lock is what the image holds: no test tools, no embedded servers, the same versions.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \

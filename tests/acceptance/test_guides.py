@@ -1,4 +1,4 @@
-"""docs/tutorial.md, docs/recovery.md and docs/upgrade.md say nothing that does not run."""
+"""docs/tutorial.md, production.md, recovery.md and upgrade.md say nothing that does not run."""
 
 import os
 import re
@@ -62,6 +62,23 @@ async def test_the_commands_for_recovery_run(own_system, tmp_path):
         assert said(own_system, tmp_path, code) is not None
 
 
+def test_the_commands_of_the_list_for_production_run(own_system, tmp_path):
+    own_system.start()
+    said(own_system, tmp_path, "library entity create prices --type service --version 1.0.0")
+    said(own_system, tmp_path, "library deploy prices production --reason First")
+    told = ""
+    for kind, code in FENCE.findall(page("production.md")):
+        assert kind == "sh"
+        if "library deploy prices production" in code:  # nobody is there to confirm it
+            said(own_system, tmp_path, "library environment set production --activation instant")
+        told += said(own_system, tmp_path, code.replace("http://127.0.0.1:8350", own_system.http_url))
+
+    assert "LIBRARY_DATABASE_URL_FILE" in told
+    assert "everything agrees" in told
+    assert "rolled_back" in told
+    assert not (tmp_path / "database-url").exists()
+
+
 async def test_an_upgrade_goes_step_by_step(own_system, tmp_path):
     own_system.start()
     said(own_system, tmp_path, "library entity create prices --type service --version 1.0.0")
@@ -91,7 +108,7 @@ def test_every_alert_has_its_row_and_no_row_is_without_one():
     assert sorted(rows) == sorted(alerts)
 
 
-@pytest.mark.parametrize("name", ["tutorial.md", "recovery.md"])
+@pytest.mark.parametrize("name", ["tutorial.md", "recovery.md", "production.md"])
 def test_every_command_that_a_page_names_is_in_the_reference(name):
     known = set(re.findall(r"^## (library [a-z -]+)$", page("reference/command-line.md"), re.MULTILINE))
     named = set(re.findall(r"`(library [a-z]+(?: [a-z]+)?)", page(name)))
