@@ -3,20 +3,25 @@
 import json
 import logging
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import orjson
 import structlog
+
+_log = structlog.get_logger()
+_file: BinaryIO | None = None
+"""Where lines of JSON go; none where they are for people, or were not set up."""
 
 
 def configure(level: str) -> None:
     """Set logging up for this process; libraries' own logs are shown from WARNING on."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    global _file  # noqa: PLW0603 - one a process
     terminal = sys.stderr.isatty()
+    _file = None if terminal else sys.stderr.buffer
     renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(_json)
     structlog.configure(
         processors=[
@@ -30,49 +35,24 @@ def configure(level: str) -> None:
         logger_factory=(
             structlog.PrintLoggerFactory(sys.stderr)
             if terminal
-            else structlog.BytesLoggerFactory(_Lines(sys.stderr.buffer))  # type: ignore[arg-type]
+            else structlog.BytesLoggerFactory(sys.stderr.buffer)
         ),
         cache_logger_on_first_use=True,
     )
 
 
-@contextmanager
-def together() -> Iterator[None]:
-    """What this thread logs meanwhile, as JSON, is written at once: each write costs as much as its line."""
-    _gathering.lines = []
-    try:
-        yield
-    finally:
-        lines, _gathering.lines = _gathering.lines, None
-        if lines:
-            sys.stderr.buffer.write(b"".join(lines))
-            sys.stderr.buffer.flush()
+def info(lines: Iterable[dict[str, Any]]) -> None:
+    """Log all of these at info, each an ``event`` with its fields.
 
-
-class _Gathering(threading.local):
-    """A thread's lines that wait to be written."""
-
-    lines: list[bytes] | None = None
-
-
-_gathering = _Gathering()
-
-
-class _Lines:
-    """The file that lines are written to, unless the thread gathers them."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, line: bytes) -> None:
-        if _gathering.lines is None:
-            self._file.write(line)
-        else:
-            _gathering.lines.append(line)
-
-    def flush(self) -> None:
-        if _gathering.lines is None:
-            self._file.flush()
+    As JSON they are one write with one timestamp, past structlog, which costs four times what a line does.
+    """
+    if _file is None:
+        for line in lines:
+            _log.info(**line)
+        return
+    common = {"level": "info", "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    _file.write(b"".join(_json({**line, **common}) + b"\n" for line in lines))
+    _file.flush()
 
 
 def _json(line: Any, **_: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import structlog
 
@@ -25,38 +25,32 @@ def log_transitions(announced: Iterable[Announced]) -> None:
     """Log what a transaction committed."""
     if not log.is_enabled_for(logging.INFO):
         return
-    with logs.together():
-        for event, names in announced:
-            _log(event, names)
+    logs.info(_line(event, names) for event, names in announced)
 
 
-def _log(event: Event, names: dict[str, str]) -> None:
-    about, actor = event.about, event.actor
-    happened = f"{_KINDS[type(about)]}_{event.name}"
+def _line(event: Event, names: dict[str, str]) -> dict[str, Any]:
+    about = event.about
+    line = {"event": f"{_KINDS[type(about)]}_{event.name}", "actor": event.actor, **names}
     match about:
         case Deployment():
-            log.info(
-                happened,
-                deployment_id=str(about.deployment_id),
-                entity_id=str(about.entity_id),
-                entity=about.entity_name,
-                version=about.version,
-                environment=about.environment,
-                duration_ms=about.deployment_duration_ms,
-                actor=actor,
-                **names,
-            )
+            return {
+                **line,
+                "deployment_id": about.deployment_id,
+                "entity_id": about.entity_id,
+                "entity": about.entity_name,
+                "version": about.version,
+                "environment": about.environment,
+                "duration_ms": about.deployment_duration_ms,
+            }
         case Entity():
-            log.info(
-                happened,
-                entity_id=str(about.entity_id),
-                entity=about.name,
-                version=about.version,
-                revision=about.revision,
-                actor=actor,
-                **names,
-            )
+            return {
+                **line,
+                "entity_id": about.entity_id,
+                "entity": about.name,
+                "version": about.version,
+                "revision": about.revision,
+            }
         case Environment():
-            log.info(happened, environment=about.environment, actor=actor, **names)
+            return {**line, "environment": about.environment}
         case _:
             assert_never(about)
