@@ -1,13 +1,12 @@
 """docs/tutorial.md, production.md, recovery.md and upgrade.md say nothing that does not run."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.shell import shell
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w[\w ]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -18,18 +17,8 @@ def page(name):
 
 
 def said(system, folder, code, status=0):
-    """What a block prints, in a shell whose library is the one under test."""
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", code],
-        cwd=folder,
-        env={**system.environment, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == status, f"{code}\n{done.stdout}\n{done.stderr}"
+    """What a block prints and logs."""
+    done = shell(system, folder, code, status)
     return done.stdout + done.stderr
 
 

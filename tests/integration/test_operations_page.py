@@ -1,12 +1,10 @@
 """docs/operations.md says nothing that does not run: ``sh`` beside a worker, ``sh stopped`` without one."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from contracts import subjects
+from tests.shell import shell
 from tests.upkeep import checked, connected, published
 from worker.domain import audit
 from worker.store import schema
@@ -40,28 +38,13 @@ async def test_its_commands_run_in_their_order_and_help(own_system, tmp_path):
                 own_system.workers[-1].stop()
             if code == "library migrate\n":
                 await lose(caller.connection)
-            told += run(own_system, tmp_path, code)
+            told += shell(own_system, tmp_path, code).stdout
 
     assert told.count("everything agrees: 1 entities, 2 deployments, 6 events, 1 keys") == 2
     assert "manifest.json" in told
     assert (tmp_path / "check.json").read_text().startswith('{\n  "holds": true')
     assert "6 events published; 1 keys" in told
     assert (await checked(own_system)).findings == []
-
-
-def run(system, folder, code):
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", code],
-        cwd=folder,
-        env={**system.environment, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def test_every_difference_there_is_stands_in_its_table():
