@@ -19,6 +19,8 @@ from worker.store.changes import EventRow
 from worker.store.outbox import Outbox
 from worker.store.recent import RecentEvents
 
+_WRITERS = 5
+"""A connection each for two lanes, two to ask how their commits ended, one for the worker's own work."""
 VERSION = version("library-worker")
 
 
@@ -44,7 +46,7 @@ def make_engines(settings: Settings) -> Engines:
     """The pools of a worker. They connect at first use."""
     url = settings.database_url
     return Engines(
-        writes=unit_of_work.connect(url, name="library-worker", size=2, autocommit=True, by_key=True),
+        writes=unit_of_work.connect(url, name="library-worker", size=_WRITERS, autocommit=True, by_key=True),
         reads=unit_of_work.connect(url, name="library-reads", size=settings.readers, autocommit=True),
         relay=unit_of_work.connect(url, name="library-relay", size=1, autocommit=True, by_key=True),
     )

@@ -36,6 +36,9 @@ class Explained(Transaction):
     def prepared(self, statement, parameters=None):
         return self.execute(self._execution(statement), parameters)
 
+    def ahead(self, statement, parameters=None):
+        self.prepared(statement, parameters)
+
     def _walk(self, node):
         self.nodes.append(node)
         for inner in node.get("Plans", ()):

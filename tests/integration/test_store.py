@@ -101,7 +101,7 @@ async def test_the_log_names_the_reason_under_the_requests_id_and_the_reply_does
 
     line = await asyncio.to_thread(system.workers[0].wait_for_line, key)
     assert "request_failed" in line
-    assert "PostValidationFailed" in line
+    assert "GuardFailed" in line
     assert problem["request_id"] == key
     assert "stored" not in json.dumps(problem)
 

@@ -73,7 +73,7 @@ class Records:
 
     def answers(self, *commands: Command[Any]) -> list[Answer | None]:
         """One batch: an answer for each command, None for what is put off."""
-        entries = [batch._entry(command) for command in commands]
+        entries = [batch.Entry.of(command) for command in commands]
         facts, outcomes = self.facts(batch._wanted(entries)), dict(self.outcomes)
         decided = batch._Batch(facts, outcomes, self._rejected_before(commands))
         answers = [decided.answer(entry) for entry in entries]
@@ -135,14 +135,16 @@ class Records:
         loaded = [entity for entity_id, entity in self.entities.items() if entity_id in ids]
         facts = Facts(now=self.now, environments=dict(self.environments))
         facts.absorb(loaded)
-        names = {*wanted.names, *self._dependency_names(entity.entity_id for entity in loaded)}
+        names = {*wanted.names, *needed}
+        told_of = {each.entity_id for each in self._living() if each.name in needed}
+        told_of |= {each.entity_id for each in named}
         facts.ids_by_name |= {each.name: each.entity_id for each in self._living() if each.name in names}
         for dependent in self._dependents(wanted.dependents_of):
             facts.dependents.setdefault(dependent.entity_id, dependent)
-            ids.add(dependent.entity_id)
+            told_of.add(dependent.entity_id)
         for each in self.deployments.values():
-            if each.status == "active" and each.entity_id in ids:
-                facts.running[each.entity_id, each.environment] = Running(each.deployment_id, each.version)
+            if each.status == "active" and each.entity_id in told_of:
+                self._tell(facts, each)
         for each in (*wanted.deployment_ids, *wanted.target_ids):
             if each in self.deployments:
                 facts.deployments[each] = self.deployments[each]
@@ -156,12 +158,18 @@ class Records:
                 facts.fallbacks[current_id] = target.deployment_id
         return facts
 
+    def _tell(self, facts: Facts, active: Deployment) -> None:
+        facts.running[active.entity_id, active.environment] = Running(active.deployment_id, active.version)
+
     def _load_places(self, facts: Facts, wanted: Wanted) -> None:
         """What is active, waits and is in quarantine in these places, and beside these deployments."""
         known = [self.deployments[each] for each in wanted.neighbours_of if each in self.deployments]
         for place in {*wanted.places, *((each.entity_id, each.environment) for each in known)}:
             active = self.active(*place)
-            for each in (*([active] if active else []), *self.waiting(*place)):
+            if active:
+                facts.deployments[active.deployment_id] = active
+                self._tell(facts, active)
+            for each in self.waiting(*place):
                 facts.deployments[each.deployment_id] = each
             for quarantine in self.quarantines.values():
                 if (quarantine.entity_id, quarantine.environment) == place and quarantine.lifted_at is None:

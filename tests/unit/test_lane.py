@@ -18,7 +18,7 @@ from tests.unit.builders import (
 from tests.unit.records import Records
 from worker.dispatch import batch
 from worker.dispatch.dispatcher import Dispatcher, Ticket
-from worker.store.changes import GuardFailed
+from worker.store.unit_of_work import GuardFailed
 
 
 def running(name="invoices"):
@@ -43,20 +43,20 @@ class Lane(Dispatcher):
             **settings,
         )
 
-    def _run(self, commands, again, held):
-        if len(commands) > 1 and self.splits():
+    def _run(self, entries, again, held, decided=batch.nobody_waits):
+        if len(entries) > 1 and self.splits():
             raise GuardFailed
-        entries = [batch._entry(command) for command in commands]
         facts = self.records.facts(batch._wanted(entries))
-        decided = batch._Batch(facts, dict(self.records.outcomes))
-        result = decided.result(entries, again, held)
-        self.records._write(decided.ledger.changes())
-        self.records.outcomes.update(decided.first_outcomes)
+        batch_of_these = batch._Batch(facts, dict(self.records.outcomes))
+        result = batch_of_these.result(entries, again, held)
+        decided(batch_of_these.ties(entries))
+        self.records._write(batch_of_these.ledger.changes())
+        self.records.outcomes.update(batch_of_these.first_outcomes)
         self.records.now += timedelta(milliseconds=1)
         return result
 
     def put(self, command):
-        assert self.write_queue.put(Ticket(command, None))
+        self.submit(Ticket(command, None))
 
     def batch(self):
         """One batch: pairs of a command and its answer."""
@@ -64,7 +64,7 @@ class Lane(Dispatcher):
         result = self._result(taken)
         self.write_queue.settle(taken, result.put_off)
         pairs = zip(taken.items, result.answers, strict=True)
-        return [(ticket.command, answer) for ticket, answer in pairs if answer]
+        return [(waiting.ticket.command, answer) for waiting, answer in pairs if answer]
 
     def rest(self):
         found = []

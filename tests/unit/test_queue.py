@@ -18,9 +18,16 @@ def with_put_off(*waiting):
     return queue
 
 
+def take(queue, most):
+    """A batch, decided at once and tied to nothing."""
+    taken = queue.take(most)
+    queue.decided(taken, set())
+    return taken
+
+
 def batch(queue, most):
     """The items, how many of them were put off before, and what is held."""
-    taken = queue.take(most)
+    taken = take(queue, most)
     return taken.items, taken.again, taken.held
 
 
@@ -46,14 +53,14 @@ def test_fresh_ones_have_what_those_put_off_leave():
 
 def test_where_no_fresh_one_waits_the_batch_is_for_those_put_off():
     queue = with_put_off(*((f"hot-{number}", "hot") for number in range(6)))
-    assert queue.take(4).items == ["hot-0", "hot-1", "hot-2", "hot-3"]
+    assert take(queue, 4).items == ["hot-0", "hot-1", "hot-2", "hot-3"]
 
 
 def test_in_batches_of_one_those_put_off_come_first():
     queue = with_put_off(("first", "hot"))
     queue.put("fresh")
-    assert queue.take(1).items == ["first"]
-    assert queue.take(1).items == ["fresh"]
+    assert take(queue, 1).items == ["first"]
+    assert take(queue, 1).items == ["fresh"]
 
 
 def test_what_was_put_off_again_comes_to_the_front_and_what_was_fresh_to_the_end():
@@ -81,7 +88,7 @@ def test_who_is_put_off_later_waits_for_nobodys_hundredth():
 
     queue.settle(taken, {place: {item.split("-")[0]} for place, item in enumerate(taken.items) if place})
 
-    assert queue.take(4).items == ["hot-1", "x", "hot-2", "hot-3"]
+    assert take(queue, 4).items == ["hot-1", "x", "hot-2", "hot-3"]
 
 
 def test_those_that_share_any_tie_keep_their_order():
@@ -89,7 +96,7 @@ def test_those_that_share_any_tie_keep_their_order():
         ("hot-0", "hot"), ("hot-1", "hot"), ("hot-2", "hot", "key"), ("x-0", "x", "key"), ("x-1", "x")
     )
     assert batch(queue, 2) == (["hot-0", "hot-1"], 2, {"hot", "key", "x"})
-    assert queue.take(2).items == ["hot-2", "x-0"]
+    assert take(queue, 2).items == ["hot-2", "x-0"]
 
 
 def test_what_is_put_off_counts_for_the_bound():
@@ -120,13 +127,13 @@ def test_once_closed_it_takes_nothing_more_and_gives_what_it_has():
     queue.put("fresh")
     queue.close()
     assert not queue.put("late")
-    assert queue.take(9).items == ["first", "fresh"]
-    assert queue.take(9).items == []
+    assert take(queue, 9).items == ["first", "fresh"]
+    assert take(queue, 9).items == []
 
 
 def test_closing_wakes_who_waits_for_an_item():
     queue, found = CommandQueue(9), []
-    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+    waiter = threading.Thread(target=lambda: found.append(take(queue, 9).items))
     waiter.start()
     queue.close()
     waiter.join(10)
@@ -135,7 +142,7 @@ def test_closing_wakes_who_waits_for_an_item():
 
 def test_an_item_wakes_who_waits_for_one():
     queue, found = CommandQueue(9), []
-    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+    waiter = threading.Thread(target=lambda: found.append(take(queue, 9).items))
     waiter.start()
     queue.put("a")
     waiter.join(10)

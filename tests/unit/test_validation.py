@@ -4,9 +4,7 @@ from contracts.environments import ENVIRONMENTS
 from tests.unit.builders import a_deployment, an_entity, an_environment, document, facts_of, needing
 from worker.domain.facts import EMPTY, Dependency
 from worker.domain.validation import (
-    Written,
     admits,
-    after_deployment,
     as_decided,
     before_deployment,
     unmet_dependencies,
@@ -245,22 +243,3 @@ def test_an_empty_configuration_is_a_warning_after_a_deploy_too():
     found = as_decided(EMPTY).body()
     assert (found["passed"], found["checks"]["has_config"]) == (True, False)
     assert found["warnings"] == ["The configuration is empty."]
-
-
-@pytest.mark.parametrize(
-    ("written", "failed"),
-    [
-        (Written(None, has_config=True, entity_updated=True), {"deployment_exists", "status"}),
-        (Written("inactive", has_config=True, entity_updated=True), {"status"}),
-        (Written("active", has_config=True, entity_updated=False), {"entity_updated"}),
-        (
-            Written(None, has_config=True, entity_updated=False),
-            {"deployment_exists", "status", "entity_updated"},
-        ),
-    ],
-)
-def test_what_was_not_written_as_decided_fails_with_every_fault(written, failed):
-    found = after_deployment(written).body()
-    assert found["passed"] is False
-    assert {name for name, verdict in found["checks"].items() if verdict is False} == failed
-    assert len(found["errors"]) == len(failed)

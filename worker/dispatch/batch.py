@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -20,9 +20,8 @@ from worker.domain.changes import Moment
 from worker.domain.command import Command
 from worker.domain.errors import DeadlineExceeded, KeyReused
 from worker.domain.facts import Facts
-from worker.domain.validation import after_deployment
 from worker.operations import OPERATIONS, Needs
-from worker.store import changes, facts, idempotency, queries
+from worker.store import changes, facts, guards, idempotency, queries
 from worker.store.changes import EventRow
 from worker.store.facts import Wanted
 from worker.store.idempotency import Outcome, OutcomeKey
@@ -31,20 +30,32 @@ from worker.store.transaction import Transaction
 _TICK = timedelta(microseconds=1)
 
 
-class PostValidationFailed(Exception):
-    """The database does not hold what was decided; the transaction is undone."""
-
-
-class TooLate(Exception):
-    """A deadline passed between the decision and the commit; the batch is run again without that command."""
-
-
 class Entry(NamedTuple):
-    """A command of the batch with what it needs."""
+    """A command with what it needs."""
 
     command: Command[Any]
     needs: Needs
     key: OutcomeKey | None
+
+    @classmethod
+    def of(cls, command: Command[Any]) -> "Entry":
+        """The entry of a command."""
+        if command.durable and command.durable.refused:
+            return cls(command, Needs(), None)
+        key = command.key and OutcomeKey(command.caller.name, command.operation, command.key)
+        return cls(command, OPERATIONS[command.operation].needs(command), key or None)
+
+    @property
+    def claims(self) -> tuple[Hashable, ...]:
+        """What holds it to its place as far as can be told before its facts are there."""
+        needs = self.needs
+        known = (needs.entity_id, needs.deployment_id, needs.target_id, self.key, self.name)
+        return tuple(each for each in known if each)
+
+    @property
+    def name(self) -> tuple[str, str] | None:
+        """The entity's name that it takes or asks for, which is no id of anything."""
+        return ("name", self.needs.name) if self.needs.name else None
 
 
 @dataclass(slots=True)
@@ -60,35 +71,36 @@ class Result:
     announced: list[Announced] = field(default_factory=list)
 
 
+def nobody_waits(_: Ties) -> None:
+    """Where no other batch is decided meanwhile."""
+
+
 def run(
-    transaction: Transaction, commands: Sequence[Command[Any]], *, again: int = 0, held: Ties = frozenset()
+    transaction: Transaction,
+    entries: Sequence[Entry],
+    *,
+    again: int = 0,
+    held: Ties = frozenset(),
+    decided: Callable[[Ties], None] = nobody_waits,
 ) -> Result:
     """Decide and write them all.
 
     A command is put off to a later batch where it reads more of its entity than a former command of this one
     left up to date; so are the later commands of that entity, in their order. So are those whose entity or
-    key is ``held`` by a command that waits elsewhere, save the first ``again``, which came before it. Raises
-    what the store raises, ``PostValidationFailed`` and ``TooLate``; then nothing is written.
+    key is ``held`` by a command that waits elsewhere, save the first ``again``, which came before it. What is
+    ``decided`` is told before it is written, with all that it is tied to. Raises what the store raises; what
+    stands against what is written here, the commit says.
     """
-    started = time.monotonic()
-    entries = [_entry(command) for command in commands]
     loaded = facts.load(transaction, _wanted(entries), lock=True)
     batch = _Batch(loaded.facts, loaded.outcomes, _rejected_before(transaction, entries))
     result = batch.result(entries, again, held)
+    decided(batch.ties(entries))
     if batch.ledger.changed:
-        _write(transaction, batch.ledger)
+        changes.write(transaction, batch.ledger.changes())
     idempotency.keep(transaction, batch.first_outcomes.items(), loaded.facts.now)
-    now = loaded.facts.now + timedelta(seconds=time.monotonic() - started)
-    if batch.earliest_deadline is not None and now > batch.earliest_deadline:
-        raise TooLate
+    if batch.earliest_deadline is not None:
+        guards.in_time(transaction, batch.earliest_deadline)
     return result
-
-
-def _entry(command: Command[Any]) -> Entry:
-    if command.durable and command.durable.refused:
-        return Entry(command, Needs(), None)
-    key = command.key and OutcomeKey(command.caller.name, command.operation, command.key)
-    return Entry(command, OPERATIONS[command.operation].needs(command), key or None)
 
 
 def _ties(entry: Entry, facts: Facts) -> Ties:
@@ -122,14 +134,6 @@ def _wanted(entries: Sequence[Entry]) -> Wanted:
     )
 
 
-def _write(transaction: Transaction, ledger: Ledger) -> None:
-    """Write, and look at what was written: not at what we hoped."""
-    for deployment_id, written in changes.write(transaction, ledger.changes()).items():
-        validation = after_deployment(written)
-        if not validation.passed:
-            raise PostValidationFailed(f"{deployment_id}: {' '.join(validation.errors)}")
-
-
 def fingerprint(command: Command[Any]) -> bytes:
     """What is compared when a key comes again: the parsed body, with its defaults save the transport's."""
     body = command.request.model_dump(mode="json")
@@ -159,6 +163,14 @@ class _Batch:
         waiting = (place for place, answer in enumerate(answers) if answer is None)
         put_off = {place: _ties(entries[place], self.facts) for place in waiting}
         return Result(answers, put_off, self.ledger.events, self.ledger.announced)
+
+    def ties(self, entries: Iterable[Entry]) -> Ties:
+        """What another batch leaves alone until this one is committed: entities, deployments, keys, names."""
+        found: set[Hashable] = set(self.facts.deployments)
+        for entry in entries:
+            found |= _ties(entry, self.facts)
+            found.add(entry.name)
+        return found
 
     def answer(self, entry: Entry) -> Answer | None:
         """The answer to one command, on the facts as the former ones left them."""

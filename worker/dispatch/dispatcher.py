@@ -1,11 +1,11 @@
-"""The dispatcher: commands in, answers out, every change through one lane of batches."""
+"""The dispatcher: commands in, answers out, every change through batches in two lanes that take turns."""
 
 import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Engine
@@ -15,19 +15,28 @@ from contracts.problems import ProblemError
 from worker import tracing
 from worker.dispatch import batch, reading
 from worker.dispatch.answer import Answer
+from worker.dispatch.batch import Entry
 from worker.dispatch.figures import LaneFigures
 from worker.dispatch.queue import CommandQueue, Taken, Ties
-from worker.dispatch.transitions import Announced, log_transitions
+from worker.dispatch.transitions import log_transitions
 from worker.domain.command import Command
 from worker.domain.errors import EntityNameTaken
 from worker.operations import OPERATIONS
 from worker.store import unit_of_work
-from worker.store.changes import EventRow, GuardFailed
-from worker.store.idempotency import KeyTaken
-from worker.store.unit_of_work import DatabaseUnavailable, OutcomeUnknown, UniqueViolation
+from worker.store.changes import EventRow
+from worker.store.transaction import Transaction
+from worker.store.unit_of_work import (
+    DatabaseUnavailable,
+    GuardFailed,
+    OutcomeUnknown,
+    TooLate,
+    UniqueViolation,
+)
 
 log = structlog.get_logger()
 _TRIES_ALONE = 3
+_LANES = 2
+"""While one waits for the database to write its batch, the other one decides on the next."""
 _SOFTWARE_ERROR = 70
 _UNKNOWN = "The database went away before it said whether this is done; ask again with the same key."
 
@@ -35,12 +44,18 @@ _UNKNOWN = "The database went away before it said whether this is done; ask agai
 BUSY = ProblemError("busy", "Too many requests wait; try again a little later.")
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A command and who takes its answer, in the event loop."""
 
     command: Command[Any]
     reply: Callable[[Command[Any], Answer], Awaitable[None]]
+
+
+class Waiting(NamedTuple):
+    """A command that writes, and what it needs for that."""
+
+    ticket: Ticket
+    entry: Entry
 
 
 Sink = Callable[[Sequence[tuple[Ticket, Answer]]], None]
@@ -66,31 +81,31 @@ class Dispatcher:
         self._sink, self._committed, self._status = sink, committed, status
         self._batch_size = batch_size
         self._reader = reading.Reader()
-        self._announced: list[Announced] = []
         self.figures = LaneFigures()
-        self.write_queue: CommandQueue[Ticket] = CommandQueue(queue_size)
-        self.read_queue: CommandQueue[Ticket] = CommandQueue(queue_size)
+        self.write_queue = CommandQueue[Waiting](queue_size, lambda waiting: waiting.entry.claims)
+        self.read_queue = CommandQueue[Ticket](queue_size)
         self._threads = [
-            _lane("lane", self._write_lane),
+            *(_lane(f"lane-{number}", self._write_lane) for number in range(_LANES)),
             *(_lane(f"reader-{number}", self._read_lane) for number in range(readers)),
         ]
 
     def start(self) -> None:
-        """Start the lane and the readers."""
+        """Start the lanes and the readers."""
         for thread in self._threads:
             thread.start()
 
     def submit(self, ticket: Ticket) -> None:
         """Take a command; where too many wait its answer is ``busy``, at once."""
-        if not self._queue_of(ticket.command.operation).put(ticket):
+        if ticket.command.operation in OPERATIONS:
+            is_in = self.write_queue.put(Waiting(ticket, Entry.of(ticket.command)))
+        else:
+            is_in = self.read_queue.put(ticket)
+        if not is_in:
             self._sink([(ticket, Answer.of_problem(BUSY, ticket.command.request_id))])
 
     def is_full(self, operation: str) -> bool:
         """Whether a command would be refused as ``busy`` now."""
-        return self._queue_of(operation).is_full
-
-    def _queue_of(self, operation: str) -> CommandQueue[Ticket]:
-        return self.write_queue if operation in OPERATIONS else self.read_queue
+        return self.write_queue.is_full if operation in OPERATIONS else self.read_queue.is_full
 
     def drain(self, timeout: float) -> bool:
         """Wait until all that was taken is answered; whether it is, within so many seconds."""
@@ -107,14 +122,14 @@ class Dispatcher:
         while (taken := self.write_queue.take(self._batch_size)).items:
             result = self._result(taken)
             pairs = zip(taken.items, result.answers, strict=True)
-            self._sink([(ticket, answer) for ticket, answer in pairs if answer])
-            self.figures.count(len(taken.items), self._announced)
-            log_transitions(self._announced)
-            self._announced.clear()
+            self._sink([(waiting.ticket, answer) for waiting, answer in pairs if answer])
             self.write_queue.settle(taken, result.put_off)
+            self.figures.count(len(taken.items), result.announced)
+            log_transitions(result.announced)
 
     def _read_lane(self) -> None:
         while (taken := self.read_queue.take(1)).items:
+            self.read_queue.decided(taken, frozenset())
             self._sink([(ticket, self._read(ticket.command)) for ticket in taken.items])
             self.read_queue.settle(taken)
 
@@ -138,55 +153,60 @@ class Dispatcher:
             )
         return Answer(self._status())
 
-    def _result(self, taken: Taken[Ticket]) -> batch.Result:
+    def _result(self, taken: Taken[Waiting]) -> batch.Result:
         """An answer for each: all in one transaction, or, where that fails, each in its own."""
-        commands = [ticket.command for ticket in taken.items]
+        entries = [waiting.entry for waiting in taken.items]
         try:
-            return self._run(commands, taken.again, taken.held)
+            return self._run(entries, taken.again, taken.held, partial(self.write_queue.decided, taken))
         except Exception as error:  # noqa: BLE001 - every request is answered
             if isinstance(error, DatabaseUnavailable):
-                return batch.Result([_failure(command, error) for command in commands])
-            if len(commands) > 1:
-                log.info("batch_split", commands=len(commands), because=type(error).__name__)
-        return self._one_by_one(commands, taken.again, taken.held)
+                return batch.Result([_failure(entry.command, error) for entry in entries])
+            if len(entries) > 1:
+                log.info("batch_split", commands=len(entries), because=type(error).__name__)
+        return self._one_by_one(entries, taken.again, taken.held)
 
-    def _one_by_one(self, commands: Sequence[Command[Any]], again: int, held: Ties) -> batch.Result:
+    def _one_by_one(self, entries: Sequence[Entry], again: int, held: Ties) -> batch.Result:
         result = batch.Result([])
         held = set(held)
-        for place, command in enumerate(commands):
-            alone = self._alone(command, frozenset() if place < again else held)
+        for place, entry in enumerate(entries):
+            alone = self._alone(entry, frozenset() if place < again else held)
             result.answers += alone.answers
+            result.announced += alone.announced
             if ties := alone.put_off.get(0):
                 result.put_off[place] = ties
                 held |= ties
         return result
 
-    def _alone(self, command: Command[Any], held: Ties) -> batch.Result:
+    def _alone(self, entry: Entry, held: Ties) -> batch.Result:
         for tries_left in reversed(range(_TRIES_ALONE)):
             try:
-                return self._run([command], 0, held)
-            except (UniqueViolation, KeyTaken, GuardFailed) as error:
+                return self._run([entry], 0, held)
+            except (UniqueViolation, GuardFailed) as error:
                 if not tries_left:  # on fresh facts the rules say the same in their own words
-                    return batch.Result([_failure(command, error)])
+                    return batch.Result([_failure(entry.command, error)])
             except Exception as error:  # noqa: BLE001 - every request is answered
-                return batch.Result([_failure(command, error)])
+                return batch.Result([_failure(entry.command, error)])
         raise AssertionError("unreachable")
 
-    def _run(self, commands: Sequence[Command[Any]], again: int, held: Ties) -> batch.Result:
-        with tracing.tracer().batch(command.trace for command in commands):
-            result = self._committed_result(commands, again, held)
+    def _run(
+        self,
+        entries: Sequence[Entry],
+        again: int,
+        held: Ties,
+        decided: Callable[[Ties], None] = batch.nobody_waits,
+    ) -> batch.Result:
+        work = partial(batch.run, entries=entries, again=again, held=held, decided=decided)
+        with tracing.tracer().batch(entry.command.trace for entry in entries):
+            result = self._committed_result(work)
         if result.events:
             self._committed(result.events)
-            self._announced += result.announced
         return result
 
-    def _committed_result(self, commands: Sequence[Command[Any]], again: int, held: Ties) -> batch.Result:
+    def _committed_result(self, work: Callable[[Transaction], batch.Result]) -> batch.Result:
         while True:
             try:
-                return unit_of_work.run(
-                    self._writes, lambda transaction: batch.run(transaction, commands, again=again, held=held)
-                )
-            except batch.TooLate:
+                return unit_of_work.run(self._writes, work)
+            except TooLate:
                 continue  # the clock has moved on: those too late are refused now
 
 

@@ -1,5 +1,6 @@
-"""What the lane counts: how large its batches are, and which deployments changed how."""
+"""What the lanes count: how large its batches are, and which deployments changed how."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterable
 
@@ -15,10 +16,12 @@ class LaneFigures:
     def __init__(self) -> None:
         self.batches = Histogram(COMMANDS)
         self.deployments: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
 
     def count(self, commands: int, announced: Iterable[Announced]) -> None:
         """Count a batch and what it committed."""
-        self.batches.observe(commands)
-        for event, _ in announced:
-            if isinstance(event.about, Deployment):
-                self.deployments[event.name, event.about.environment] += 1
+        with self._lock:
+            self.batches.observe(commands)
+            for event, _ in announced:
+                if isinstance(event.about, Deployment):
+                    self.deployments[event.name, event.about.environment] += 1

@@ -1,4 +1,4 @@
-"""The bounded queue between the event loop, which puts, and a lane's thread, which takes.
+"""The bounded queue between the event loop, which puts, and the lanes' threads, which take.
 
 It has two lines: fresh items, first in, first out, and those that a batch put off. Items put off take at most
 half of a batch while fresh ones wait, and among them no entity's second goes before another's first: however
@@ -8,7 +8,7 @@ many wait for one entity, the others are served.
 import threading
 from bisect import insort
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from operator import attrgetter
 from types import MappingProxyType
@@ -19,6 +19,8 @@ T = TypeVar("T")
 Ties = AbstractSet[Hashable]
 """What holds an item to its place, such as its entity: items that share a tie keep their order."""
 
+_MOST_PASSED = 256
+"""How many that may not be taken yet are looked past."""
 _NOTHING: Mapping[int, Ties] = MappingProxyType({})
 
 
@@ -46,14 +48,21 @@ class Taken(NamedTuple, Generic[T]):
 
 
 class CommandQueue(Generic[T]):
-    """Gives batches, and takes back what was put off. Where anything is put off, only one thread takes."""
+    """Gives batches, one to be decided at a time, and takes back what was put off.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    ``claims`` are what an item is known to be tied to before it is decided. A batch that is decided, and not
+    settled yet, is under way: what shares a tie with it stays where it is, in its order.
+    """
+
+    def __init__(self, size: int, claims: Callable[[T], Iterable[Hashable]] = lambda _: ()) -> None:
+        self._size, self._claims = size, claims
         self._fresh: deque[T] = deque()
         self._put_off = _PutOffLine[T]()
-        self._changed = threading.Condition(threading.Lock())
+        lock = threading.Lock()
+        self._takers, self._drainers = threading.Condition(lock), threading.Condition(lock)
         self._taken = 0
+        self._is_deciding = False
+        self._under_way: dict[int, Ties] = {}
         self._closed = False
 
     def __len__(self) -> int:
@@ -71,46 +80,87 @@ class CommandQueue(Generic[T]):
 
     def put(self, item: T) -> bool:
         """Put it in; False where the queue is full or closed."""
-        with self._changed:
+        with self._takers:
             if self._closed or self.is_full:
                 return False
             self._fresh.append(item)
-            self._changed.notify()
+            if not self._is_deciding:
+                self._takers.notify()
             return True
 
     def take(self, most: int) -> Taken[T]:
-        """Wait for one, then take what is there, at most so many; nothing once the queue is closed."""
-        with self._changed:
-            while not len(self) and not self._closed:
-                self._changed.wait()
-            again = self._put_off.take(max(1, most // 2) if self._fresh else most)
-            fresh = [self._fresh.popleft() for _ in range(min(most - len(again), len(self._fresh)))]
-            self._taken += len(again) + len(fresh)
-            items = [waiting.item for waiting in again] + fresh
-            return Taken(items, [waiting.turn for waiting in again], self._put_off.ties)
+        """Wait for one, and until no other batch is being decided; then take what is there, at most so many.
+
+        Nothing once the queue is closed and empty.
+        """
+        with self._takers:
+            while True:
+                if not self._is_deciding:
+                    taken = self._next(most)
+                    if taken.items or (self._closed and not len(self)):
+                        self._is_deciding = bool(taken.items)
+                        self._taken += len(taken.items)
+                        return taken
+                self._takers.wait()
+
+    def _next(self, most: int) -> Taken[T]:
+        busy: set[Hashable] = set().union(*self._under_way.values())
+        again = self._put_off.take(max(1, most // 2) if self._fresh else most, busy)
+        fresh = self._take_fresh(most - len(again), busy)
+        items = [waiting.item for waiting in again] + fresh
+        return Taken(items, [waiting.turn for waiting in again], self._put_off.ties)
+
+    def _take_fresh(self, most: int, busy: set[Hashable]) -> list[T]:
+        if not busy:
+            return [self._fresh.popleft() for _ in range(min(most, len(self._fresh)))]
+        taken: list[T] = []
+        passed: list[T] = []
+        while self._fresh and len(taken) < most and len(passed) < _MOST_PASSED:
+            item = self._fresh.popleft()
+            claims = self._claims(item)
+            if busy.isdisjoint(claims):
+                taken.append(item)
+            else:
+                passed.append(item)
+                busy.update(claims)  # nor does anything overtake it
+        self._fresh.extendleft(reversed(passed))
+        return taken
+
+    def decided(self, taken: Taken[T], ties: Ties) -> None:
+        """Say that a batch is decided, tied to these: the next one may be taken, of what is not."""
+        with self._takers:
+            if id(taken) not in self._under_way:
+                self._under_way[id(taken)] = ties
+                self._is_deciding = False
+                if len(self):
+                    self._takers.notify()
 
     def settle(self, taken: Taken[T], put_off: Mapping[int, Ties] = _NOTHING) -> None:
         """Say that what was taken is answered, save what is put off: its ties, by its places, in their order.
 
         What was put off before keeps its turn; the rest gets one behind all that it is tied to.
         """
-        with self._changed:
+        with self._takers:
             for place, ties in put_off.items():
                 turn = taken.turns[place] if place < taken.again else self._put_off.next_turn(ties)
                 self._put_off.enter(_PutOff(turn, taken.items[place], ties))
             self._taken -= len(taken.items)
-            self._changed.notify_all()
+            if self._under_way.pop(id(taken), None) is None:
+                self._is_deciding = False
+            if len(self) or self._closed:
+                self._takers.notify_all()
+            self._drainers.notify_all()
 
     def drain(self, timeout: float) -> bool:
         """Wait, at most so many seconds, until everything that was put is answered."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not len(self) and not self._taken, timeout)
+        with self._drainers:
+            return self._drainers.wait_for(lambda: not len(self) and not self._taken, timeout)
 
     def close(self) -> None:
         """Wake those who wait; nothing is taken any more once the queue is empty."""
-        with self._changed:
+        with self._takers:
             self._closed = True
-            self._changed.notify_all()
+            self._takers.notify_all()
 
 
 class _PutOffLine(Generic[T]):
@@ -129,9 +179,18 @@ class _PutOffLine(Generic[T]):
         """The ties of all that waits."""
         return set(self._last)
 
-    def take(self, most: int) -> list[_PutOff[T]]:
-        """The first ones, at most so many."""
-        taken, self._line = self._line[:most], self._line[most:]
+    def take(self, most: int, busy: set[Hashable]) -> list[_PutOff[T]]:
+        """The first ones that are tied to nothing busy, at most so many; those passed over are busy, too."""
+        taken, passed = self._line[:most], []
+        if busy:
+            looked_at, taken = self._line[: most + _MOST_PASSED], []
+            for waiting in looked_at:
+                if len(taken) < most and busy.isdisjoint(waiting.ties):
+                    taken.append(waiting)
+                else:
+                    passed.append(waiting)
+                    busy.update(waiting.ties)
+        self._line[: len(taken) + len(passed)] = passed
         for waiting in taken:
             for tie in waiting.ties:
                 count, turn = self._last.pop(tie)

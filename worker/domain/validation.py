@@ -1,4 +1,4 @@
-"""Validation before a deploy, of what is there, and after it, of what the store wrote."""
+"""Validation before a deploy, of what is there, and after it, of what the store makes sure of."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
-from contracts.deployments import DeploymentStatus
 from contracts.environments import EnvironmentName
 from worker.domain.facts import Dependency, Document, Entity, Environment, Facts, Running
 
@@ -69,7 +68,7 @@ def before_deployment(entity: Entity, environment: Environment, facts: Facts, co
             _health_status(entity),
             _has_version(entity),
             _dependencies(entity, environment.environment, facts),
-            _snapshot(config),
+            _has_config(is_empty=config.is_empty),
         )
     )
 
@@ -113,9 +112,8 @@ def _dependencies(entity: Entity, environment: EnvironmentName, facts: Facts) ->
     return Check("dependencies", verdict=not errors, errors=errors)
 
 
-def _snapshot(config: Document) -> Check:
-    warnings = ("The configuration is empty.",) if config.is_empty else ()
-    return Check("has_config", verdict=not config.is_empty, warnings=warnings)
+def _has_config(*, is_empty: bool) -> Check:
+    return Check("has_config", not is_empty, warnings=("The configuration is empty.",) if is_empty else ())
 
 
 def unmet_dependencies(entity: Entity, environment: EnvironmentName, facts: Facts) -> Iterable[str]:
@@ -154,42 +152,21 @@ def admits(dependency: Dependency, version: str) -> bool:
     return not dependency.specifier or SpecifierSet(dependency.specifier).contains(version, prereleases=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What the store says it wrote of an activation: None for no such row."""
-
-    status: DeploymentStatus | None
-    has_config: bool
-    entity_updated: bool
+def as_decided(config: Document) -> Validation:
+    """Validation after a deployment: what the store makes sure of before it commits an activation."""
+    return _WITHOUT_CONFIG if config.is_empty else _WITH_CONFIG
 
 
-def after_deployment(written: Written) -> Validation:
-    """Whether an activation stands in the database as it was decided."""
-    exists = written.status is not None
+def _as_decided(has_config: Check) -> Validation:
     return Validation(
         checks=(
-            Check("deployment_exists", exists, () if exists else ("The deployment was not stored.",)),
-            Check(
-                "has_config",
-                written.has_config,
-                warnings=() if written.has_config else ("The configuration is empty.",),
-            ),
-            Check(
-                "status",
-                written.status == "active",
-                ()
-                if written.status == "active"
-                else (f"The stored status is {written.status}, not active.",),
-            ),
-            Check(
-                "entity_updated",
-                written.entity_updated,
-                () if written.entity_updated else ("The entity was not updated.",),
-            ),
+            Check("deployment_exists", verdict=True),
+            has_config,
+            Check("status", verdict=True),
+            Check("entity_updated", verdict=True),
         )
     )
 
 
-def as_decided(config: Document) -> Validation:
-    """The verdict on an activation that is written as it was decided."""
-    return after_deployment(Written("active", has_config=not config.is_empty, entity_updated=True))
+_WITH_CONFIG = _as_decided(_has_config(is_empty=False))
+_WITHOUT_CONFIG = _as_decided(_has_config(is_empty=True))

@@ -1,4 +1,4 @@
-"""Facts in: the rows that a batch needs, locked in the order of their ids, in two statements."""
+"""Facts in: the rows that a batch needs, locked in the order of their ids, in one round trip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,37 +46,42 @@ class Loaded:
 # scan whole indexes. Only what a batch asks for is in a statement: to set up the rest, unused, took longer
 # than all other statements of a lone deploy.
 
-_NAMED = "SELECT entity_id FROM unnest(%(entities)s::uuid[]) AS named (entity_id)"
+_NAMED = "SELECT entity_id FROM unnest(%(entities)s::uuid[]) AS given (entity_id)"
 _OF_DEPLOYMENTS = """
     UNION
     SELECT d.entity_id FROM deployments d WHERE d.deployment_id = ANY(%(deployments)s::uuid[])
 """
-
-
-@cache
-def _entities_statement(*, lock: bool, deployments: bool) -> str:
-    """Those named, those of the named deployments, and those they depend on.
-
-    A batch that writes locks all of them, so that no dependency is retired between its check and the commit.
-    """
-    return f"""
-WITH wanted AS MATERIALIZED ({_NAMED}{_OF_DEPLOYMENTS if deployments else ""})
-SELECT {rows.ENTITY_COLUMNS} FROM entities WHERE entity_id = ANY(ARRAY(
-    SELECT entity_id FROM wanted
-    UNION
-    SELECT needed.entity_id
-    FROM wanted
-    CROSS JOIN LATERAL (SELECT * FROM entities WHERE entity_id = wanted.entity_id LIMIT 1) e
+_NEEDED = """
+    SELECT DISTINCT dependency.name, found.entity_id
+    FROM named
+    CROSS JOIN LATERAL (SELECT dependency_names FROM entities WHERE entity_id = named.entity_id LIMIT 1) e
     CROSS JOIN LATERAL unnest(e.dependency_names) AS dependency (name)
     CROSS JOIN LATERAL (
         SELECT entity_id FROM entities WHERE name = dependency.name AND deleted_at IS NULL LIMIT 1
-    ) needed
-)) ORDER BY entity_id{" FOR UPDATE" if lock else ""}
+    ) found
+"""
+_HELD = "entity_id = ANY(ARRAY(SELECT entity_id FROM named UNION SELECT entity_id FROM needed))"
+
+
+def _entities(*, deployments: bool) -> str:
+    """The entities named, those of the named deployments, and those they depend on, by name."""
+    named = f"{_NAMED}{_OF_DEPLOYMENTS if deployments else ''}"
+    return f"WITH named AS MATERIALIZED ({named}), needed AS MATERIALIZED ({_NEEDED})"
+
+
+@cache
+def _lock_statement(*, deployments: bool) -> str:
+    """A batch that writes locks all of them: no dependency is retired between its check and the commit.
+
+    What is read after that, on a snapshot of its own, stays true.
+    """
+    return f"""
+{_entities(deployments=deployments)}
+SELECT 1 FROM entities WHERE {_HELD} ORDER BY entity_id FOR UPDATE
 """  # noqa: S608 - made of constants
 
 
-_DEPENDENTS = """
-WITH dependents AS MATERIALIZED (
+_DEPENDENTS = """, dependents AS MATERIALIZED (
     SELECT DISTINCT e.entity_id, e.name, e.dependencies
     FROM unnest(%(dependents_of)s::uuid[]) AS named (deployment_id)
     CROSS JOIN LATERAL (
@@ -91,22 +96,28 @@ WITH dependents AS MATERIALIZED (
     ) active
 )
 """
-_OR_DEPENDENTS = " || ARRAY(SELECT entity_id FROM dependents)"
+_OR_THEMSELVES = " UNION SELECT entity_id FROM named"
+_OR_DEPENDENTS = " UNION SELECT entity_id FROM dependents"
 _EACH_DEPENDENT = "(SELECT json_agg(json_build_array(entity_id, name, dependencies)) FROM dependents)::text"
 _RUNNING = """(
     SELECT json_agg(json_build_array(active.entity_id, environment, deployment_id, version))
-    FROM unnest(%(loaded)s::uuid[]{or_dependents}) AS held (entity_id)
+    FROM (SELECT entity_id FROM needed{others}) counts
     CROSS JOIN LATERAL (
-        SELECT * FROM deployments WHERE entity_id = held.entity_id AND status = 'active' LIMIT 4
+        SELECT * FROM deployments WHERE entity_id = counts.entity_id AND status = 'active' LIMIT 4
     ) active
 )::text"""
 _NAMES = """(
-    SELECT json_agg(json_build_array(asked.name, e.entity_id))
-    FROM unnest(%(names)s::text[]) AS asked (name)
-    CROSS JOIN LATERAL (
-        SELECT entity_id FROM entities WHERE name = asked.name AND deleted_at IS NULL LIMIT 1
-    ) e
+    SELECT json_agg(json_build_array(known.name, known.entity_id)) FROM (
+        SELECT name, entity_id FROM needed{asked}
+    ) known
 )::text"""
+_ASKED = """
+        UNION
+        SELECT asked.name, e.entity_id
+        FROM unnest(%(names)s::text[]) AS asked (name)
+        CROSS JOIN LATERAL (
+            SELECT entity_id FROM entities WHERE name = asked.name AND deleted_at IS NULL LIMIT 1
+        ) e"""
 _OUTCOMES = """(
     SELECT json_agg(json_build_array(i.caller, i.operation, i.key, encode(fingerprint, 'hex'), code, reply))
     FROM unnest(%(callers)s::text[], %(operations)s::text[], %(keys)s::text[])
@@ -131,7 +142,7 @@ CROSS JOIN LATERAL (
     LIMIT 1000
 ) q"""
 _QUARANTINED_IN_PLACES = f"""
-SELECT q.* FROM unnest(%(entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
+SELECT q.* FROM unnest(%(place_entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
 {_IN_FORCE}"""  # noqa: S608 - made of constants
 _QUARANTINED_BESIDE = f"""
 SELECT q.* FROM (
@@ -146,7 +157,7 @@ _XID = "pg_current_xact_id()::text"
 class _Context(NamedTuple):
     """The columns of the row of context."""
 
-    now: datetime
+    now: str
     xid: str | None
     environments: str
     running: str | None
@@ -156,17 +167,27 @@ class _Context(NamedTuple):
     outcomes: str | None
 
 
-_WIDTH = len(_Context._fields)
-_NO_CONTEXT = ", ".join([_NOTHING] * _WIDTH)
-_NO_DEPLOYMENT = ", ".join([_NOTHING] * (2 + rows.DEPLOYMENT_COLUMNS.count(",")))
+_WIDTH = len(Deployment._fields)
 
+
+def _row(kind: str, columns: str, *, count: int, of: str = "NULL") -> str:
+    """What selects rows of a kind: the kind, the deployment that this one is the rollback target of, columns.
+
+    Columns are as many as a deployment has, all of them text; those that another kind does not have are null.
+    """
+    nulls = ", NULL" * (_WIDTH - count)
+    return f"SELECT {kind}::text, {of}::text, {columns}{nulls}"
+
+
+_A_DEPLOYMENT = _row("'deployment'", rows.DEPLOYMENT_COLUMNS, count=_WIDTH)
+_IF_LOCKED = "CASE WHEN xmax = pg_current_xact_id()::xid THEN 'entity' ELSE 'unlocked' END"
 _BY_ID = f"""
-SELECT {_NO_CONTEXT}, NULL::uuid, {rows.DEPLOYMENT_COLUMNS} FROM deployments d
-WHERE d.deployment_id = ANY(%(deployments)s::uuid[])
-"""  # noqa: S608 - made of constants
+{_A_DEPLOYMENT} FROM deployments d
+WHERE d.deployment_id = ANY(%(deployments)s::uuid[] || %(targets)s::uuid[])
+"""
 _ACTIVE = f"""
-SELECT {_NO_CONTEXT}, NULL::uuid, {rows.DEPLOYMENT_COLUMNS}
-FROM unnest(%(entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
+{_A_DEPLOYMENT}
+FROM unnest(%(place_entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
 CROSS JOIN LATERAL (
     SELECT * FROM deployments
     WHERE entity_id = place.entity_id AND environment = place.environment AND status = 'active'
@@ -174,8 +195,8 @@ CROSS JOIN LATERAL (
 ) d
 """  # noqa: S608 - made of constants
 _WAITING = f"""
-SELECT {_NO_CONTEXT}, NULL::uuid, {rows.DEPLOYMENT_COLUMNS}
-FROM unnest(%(entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
+{_A_DEPLOYMENT}
+FROM unnest(%(place_entities)s::uuid[], %(environments)s::text[]) AS place (entity_id, environment)
 CROSS JOIN LATERAL (
     SELECT * FROM deployments
     WHERE entity_id = place.entity_id AND environment = place.environment
@@ -185,7 +206,7 @@ CROSS JOIN LATERAL (
 ) d
 """  # noqa: S608 - made of constants
 _NEIGHBOURS = f"""
-SELECT {_NO_CONTEXT}, NULL::uuid, {rows.DEPLOYMENT_COLUMNS}
+{_A_DEPLOYMENT}
 FROM deployments c
 CROSS JOIN LATERAL (
     (SELECT * FROM deployments
@@ -200,7 +221,7 @@ CROSS JOIN LATERAL (
 WHERE c.deployment_id = ANY(%(neighbours_of)s::uuid[])
 """  # noqa: S608 - made of constants
 _FALLBACKS = f"""
-SELECT {_NO_CONTEXT}, c.deployment_id, {rows.DEPLOYMENT_COLUMNS}
+{_row("'deployment'", rows.DEPLOYMENT_COLUMNS, count=_WIDTH, of="c.deployment_id")}
 FROM deployments c
 CROSS JOIN LATERAL (
     SELECT * FROM deployments
@@ -214,21 +235,23 @@ WHERE c.deployment_id = ANY(%(fallback_of)s::uuid[])
 
 
 @cache
-def _rest_statement(
+def _statement(
     *,
     lock: bool,
     names: bool,
     dependents: bool,
     keys: bool,
-    by_id: bool,
+    deployments: bool,
+    targets: bool,
     places: bool,
     neighbours: bool,
     quarantines: bool,
     fallbacks: bool,
 ) -> str:
-    """What else a rule looks at: a row of context, and one a deployment, behind what it is the target of.
+    """All that a rule looks at: a row of context, one an entity, and one a deployment.
 
-    Its snapshot is taken after the locks, and so is its clock.
+    What is active, in short, is told of those depended on and of dependents; of an entity itself only where a
+    deployment names it: where it is named with a place, what is active there is here, whole.
     """
     looked_for = {
         _QUARANTINED_IN_PLACES: places,
@@ -236,25 +259,31 @@ def _rest_statement(
         _QUARANTINED_BY_ID: quarantines,
     }
     quarantined = " UNION ALL ".join(part for part, is_asked in looked_for.items() if is_asked)
+    counts = {_OR_THEMSELVES: deployments, _OR_DEPENDENTS: dependents}
+    others = "".join(part for part, is_asked in counts.items() if is_asked)
     context = (  # in the order of _Context
-        "clock_timestamp()",
+        "clock_timestamp()::text",
         _XID if lock else _NOTHING,
         _ENVIRONMENTS,
-        _RUNNING.format(or_dependents=_OR_DEPENDENTS if dependents else ""),
-        _NAMES if names else _NOTHING,
+        _RUNNING.format(others=others),
+        _NAMES.format(asked=_ASKED if names else ""),
         _EACH_DEPENDENT if dependents else _NOTHING,
         _QUARANTINES.format(found=quarantined) if quarantined else _NOTHING,
         _OUTCOMES if keys else _NOTHING,
     )
-    first = f"{_DEPENDENTS if dependents else ''}SELECT {', '.join(context)}, {_NO_DEPLOYMENT}"
+    kind = _IF_LOCKED if lock else "'entity'"
+    entities = f"{_row(kind, rows.ENTITY_COLUMNS, count=len(Entity._fields))} FROM entities WHERE {_HELD}"
     asked = {
-        _BY_ID: by_id,
+        _BY_ID: deployments or targets,
         _ACTIVE: places,
         _WAITING: places,
         _NEIGHBOURS: neighbours,
         _FALLBACKS: fallbacks,
     }
-    return " UNION ALL ".join([first, *(part for part, is_asked in asked.items() if is_asked)])
+    first = _row("'context'", ", ".join(context), count=len(context))
+    parts = [first, entities, *(part for part, is_asked in asked.items() if is_asked)]
+    found_by = f"{_entities(deployments=deployments)}{_DEPENDENTS if dependents else ''}"
+    return f"{found_by}\n{' UNION ALL '.join(parts)}"
 
 
 def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
@@ -262,68 +291,68 @@ def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
 
     Raises ``StaleFacts`` where an entity got a new dependency between the finding and the locking.
     """
-    statement = _entities_statement(lock=lock, deployments=bool(wanted.deployment_ids))
-    found = transaction.prepared(
-        statement,
-        {"entities": rows.uuids(wanted.entity_ids), "deployments": rows.uuids(wanted.deployment_ids)},
-    )
-    entities = [rows.entity(row) for row in found]
-    depended = {dependency.name for entity in entities for dependency in entity.dependencies}
-    context, deployments = _rest(transaction, wanted, entities, depended.union(wanted.names), lock=lock)
-    transaction.xid = context.xid
-    facts = _facts(context, entities)
-    for replaces, deployment in deployments:
-        facts.deployments[deployment.deployment_id] = deployment
-        if replaces is not None:
-            facts.fallbacks[replaces] = deployment.deployment_id
-    _line_up(facts)
+    given = {
+        "entities": rows.uuids(wanted.entity_ids),
+        "deployments": rows.uuids(wanted.deployment_ids),
+    }
     if lock:
-        _refuse_unlocked(entities, wanted, facts)
-    return Loaded(facts, _outcomes(context))
-
-
-def _rest(
-    transaction: Transaction, wanted: Wanted, entities: list[Entity], names: set[str], *, lock: bool
-) -> tuple[_Context, list[tuple[Id | None, Deployment]]]:
-    """The context, and deployments, each with the one that it is the rollback target of, if it is that."""
-    statement = _rest_statement(
-        lock=lock,
-        names=bool(names),
-        dependents=bool(wanted.dependents_of),
-        keys=bool(wanted.keys),
-        by_id=bool(wanted.deployment_ids or wanted.target_ids),
-        places=bool(wanted.places),
-        neighbours=bool(wanted.neighbours_of),
-        quarantines=bool(wanted.quarantine_ids),
-        fallbacks=bool(wanted.fallback_of),
-    )
+        transaction.ahead(_lock_statement(deployments=bool(wanted.deployment_ids)), given)
     found = transaction.prepared(
-        statement,
+        _statement(
+            lock=lock,
+            names=bool(wanted.names),
+            dependents=bool(wanted.dependents_of),
+            keys=bool(wanted.keys),
+            deployments=bool(wanted.deployment_ids),
+            targets=bool(wanted.target_ids),
+            places=bool(wanted.places),
+            neighbours=bool(wanted.neighbours_of),
+            quarantines=bool(wanted.quarantine_ids),
+            fallbacks=bool(wanted.fallback_of),
+        ),
         {
-            "loaded": rows.uuids([entity.entity_id for entity in entities]),
-            "names": [*names],
+            **given,
+            "targets": rows.uuids(wanted.target_ids),
+            "names": [*wanted.names],
             "dependents_of": rows.uuids(wanted.dependents_of),
             "callers": [key.caller for key in wanted.keys],
             "operations": [key.operation for key in wanted.keys],
             "keys": [key.key for key in wanted.keys],
-            "deployments": rows.uuids([*wanted.deployment_ids, *wanted.target_ids]),
-            "entities": rows.uuids([entity_id for entity_id, _ in wanted.places]),
+            "place_entities": rows.uuids([entity_id for entity_id, _ in wanted.places]),
             "environments": [environment for _, environment in wanted.places],
             "neighbours_of": rows.uuids(wanted.neighbours_of),
             "quarantines": rows.uuids(wanted.quarantine_ids),
             "fallback_of": rows.uuids(wanted.fallback_of),
         },
     )
-    (context,) = (_Context._make(row[:_WIDTH]) for row in found if row[0] is not None)
-    deployments = (row[_WIDTH:] for row in found if row[0] is None)
-    return context, [(replaces, rows.deployment(row)) for replaces, *row in deployments]
+    (context,) = (_Context._make(row[2 : 2 + len(_Context._fields)]) for row in found if row[0] == "context")
+    transaction.xid = context.xid
+    facts = _facts(context)
+    for kind, replaces, *row in found:
+        if kind == "deployment":
+            _enter(facts, rows.deployment(row), replaces)
+        elif kind == "entity":
+            facts.absorb((rows.entity(row),))
+        elif kind == "unlocked":
+            raise StaleFacts(row[0])
+    _line_up(facts)
+    return Loaded(facts, _outcomes(context))
 
 
-def _facts(context: _Context, entities: list[Entity]) -> Facts:
-    facts = Facts(now=context.now)
+def _enter(facts: Facts, deployment: Deployment, replaces: Id | None) -> None:
+    facts.deployments[deployment.deployment_id] = deployment
+    if replaces is not None:
+        facts.fallbacks[replaces] = deployment.deployment_id
+    if deployment.status == "active":
+        facts.running[deployment.entity_id, deployment.environment] = Running(
+            deployment.deployment_id, deployment.version
+        )
+
+
+def _facts(context: _Context) -> Facts:
+    facts = Facts(now=datetime.fromisoformat(context.now))
     for values in orjson.loads(context.environments):
         facts.environments[values["environment"]] = rows.environment(values)
-    facts.absorb(entities)
     for name, entity_id in orjson.loads(context.names or "[]"):
         facts.ids_by_name[name] = entity_id
     for entity_id, environment, deployment_id, version in orjson.loads(context.running or "[]"):
@@ -348,17 +377,6 @@ def _outcomes(context: _Context) -> dict[OutcomeKey, Outcome]:
         OutcomeKey(caller, operation, key): Outcome(bytes.fromhex(fingerprint), code, reply.encode())
         for caller, operation, key, fingerprint, code, reply in orjson.loads(context.outcomes or "[]")
     }
-
-
-def _refuse_unlocked(entities: list[Entity], wanted: Wanted, facts: Facts) -> None:
-    """A dependency of a dependency need not be locked; one of what is asked for must be."""
-    decided_on = (facts.deployments.get(each) for each in wanted.neighbours_of)
-    asked = {*wanted.entity_ids, *(each.entity_id for each in decided_on if each)}
-    for entity in entities:
-        for dependency in entity.dependencies if entity.entity_id in asked else ():
-            needed = facts.ids_by_name.get(dependency.name)
-            if needed is not None and needed not in facts.entities:
-                raise StaleFacts(dependency.name)
 
 
 def clock(transaction: Transaction) -> datetime:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import orjson
-
+from worker.store.guards import guarded
 from worker.store.transaction import Transaction
 
 KEPT = timedelta(hours=24)
@@ -39,7 +38,7 @@ ON CONFLICT (caller, operation, key) DO UPDATE
 SET fingerprint = EXCLUDED.fingerprint, code = EXCLUDED.code, reply = EXCLUDED.reply,
     expires_at = EXCLUDED.expires_at
 WHERE idempotency.expires_at <= %(now)s
-RETURNING 1
+RETURNING true AS stands
 """
 
 # The time is looked at again for each row: a key may be taken anew between the finding and the removing.
@@ -51,12 +50,12 @@ DELETE FROM idempotency WHERE expires_at <= now() AND ctid = ANY(ARRAY(
 """
 
 
-class KeyTaken(Exception):
-    """Somebody else stored an outcome under one of the keys meanwhile; the batch is to be run again."""
-
-
 def keep(transaction: Transaction, outcomes: Iterable[tuple[OutcomeKey, Outcome]], now: datetime) -> None:
-    """Store first outcomes with the changes they speak of. Raises ``KeyTaken`` where one is not first."""
+    """Have first outcomes stored with the changes they speak of.
+
+    Where one is not first, since somebody else stored one under its key meanwhile, the commit fails with
+    ``GuardFailed``, and the batch is to be run again.
+    """
     stored = [
         {
             "caller": key.caller,
@@ -68,13 +67,8 @@ def keep(transaction: Transaction, outcomes: Iterable[tuple[OutcomeKey, Outcome]
         }
         for key, outcome in outcomes
     ]
-    if not stored:
-        return
-    written = transaction.prepared(
-        _INSERT, {"rows": orjson.dumps(stored).decode(), "now": now, "expires_at": now + KEPT}
-    )
-    if len(written) != len(stored):
-        raise KeyTaken
+    if stored:
+        guarded(transaction, _INSERT, stored, now=now, expires_at=now + KEPT)
 
 
 def remove_expired(transaction: Transaction) -> int:

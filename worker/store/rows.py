@@ -1,7 +1,8 @@
 """Rows to records, and back.
 
-Records are read by columns, documents as text so that they need no parsing, and written as JSON objects whose
-members are columns.
+Records are read by columns, all of them as text: documents need no parsing then, Python reads a time in a
+third of the time that the driver takes, and rows of different kinds can stand in one result. They are written
+as JSON objects whose members are columns.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,20 +17,16 @@ from worker.domain.facts import Dependency, Deployment, Document, Entity, Enviro
 
 Row = Sequence[Any]
 
-ENTITY_COLUMNS = (
-    "entity_id, name, type, version, created_by, description, config::text, parameters::text, status, "
-    "declared_status, health_status, tags::text, dependencies::text, revision, event_sequence, deployed_at, "
-    "deployed_by, deployment_config::text, created_at, updated_at, deleted_at"
-)
+ENTITY_COLUMNS = ", ".join(f"{name}::text" for name in Entity._fields)
+DEPLOYMENT_COLUMNS = ", ".join(f"d.{name}::text" for name in Deployment._fields)
 
-DEPLOYMENT_COLUMNS = (
-    "d.deployment_id, d.entity_id, d.entity_name, d.version, d.environment, d.config_snapshot::text, "
-    "d.parameters_snapshot::text, d.status, d.deployed_at, d.deployed_by, d.deployment_method, d.reason, "
-    "d.rolled_back_at, d.rolled_back_by, d.rollback_reason, d.previous_deployment_id, d.health_checks::text, "
-    "d.last_health_check, d.error_logs, d.deployment_duration_ms, d.validation_results::text, "
-    "d.warnings::text, d.confirm_by, d.created_at, d.updated_at, d.activated_at, "
-    "d.deactivated_at, d.unhealthy_reports, d.came_back_for_health"
-)
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _document(text: str | None) -> Document | None:
+    return None if text is None else Document(text)
 
 
 def dependencies(values: list[dict[str, Any]]) -> tuple[Dependency, ...]:
@@ -53,14 +50,14 @@ def entity(row: Row) -> Entity:
         health_status=row[10],
         tags=tuple(orjson.loads(row[11])),
         dependencies=dependencies(orjson.loads(row[12])),
-        revision=row[13],
-        event_sequence=row[14],
-        deployed_at=row[15],
+        revision=int(row[13]),
+        event_sequence=int(row[14]),
+        deployed_at=_time(row[15]),
         deployed_by=row[16],
-        deployment_config=None if row[17] is None else Document(row[17]),
-        created_at=row[18],
-        updated_at=row[19],
-        deleted_at=row[20],
+        deployment_config=_document(row[17]),
+        created_at=datetime.fromisoformat(row[18]),
+        updated_at=datetime.fromisoformat(row[19]),
+        deleted_at=_time(row[20]),
     )
 
 
@@ -75,27 +72,27 @@ def deployment(row: Row) -> Deployment:
         config_snapshot=Document(row[5]),
         parameters_snapshot=Document(row[6]),
         status=row[7],
-        deployed_at=row[8],
+        deployed_at=datetime.fromisoformat(row[8]),
         deployed_by=row[9],
         deployment_method=row[10],
         reason=row[11],
-        rolled_back_at=row[12],
+        rolled_back_at=_time(row[12]),
         rolled_back_by=row[13],
         rollback_reason=row[14],
         previous_deployment_id=row[15],
         health_checks=Document(row[16]),
-        last_health_check=row[17],
+        last_health_check=_time(row[17]),
         error_logs=row[18],
-        deployment_duration_ms=row[19],
+        deployment_duration_ms=None if row[19] is None else int(row[19]),
         validation_results=Document(row[20]),
         warnings=Document(row[21]),
-        confirm_by=row[22],
-        created_at=row[23],
-        updated_at=row[24],
-        activated_at=row[25],
-        deactivated_at=row[26],
-        unhealthy_reports=row[27],
-        came_back_for_health=row[28],
+        confirm_by=_time(row[22]),
+        created_at=datetime.fromisoformat(row[23]),
+        updated_at=datetime.fromisoformat(row[24]),
+        activated_at=_time(row[25]),
+        deactivated_at=_time(row[26]),
+        unhealthy_reports=int(row[27]),
+        came_back_for_health=row[28] == "true",
     )
 
 
@@ -192,8 +189,8 @@ def of_entity(entity: Entity) -> dict[str, Any]:
     }
 
 
-def of_deployment(of: Deployment) -> dict[str, Any]:
-    """A deployment, whole."""
+def of_fresh(of: Deployment) -> dict[str, Any]:
+    """A deployment that is active at once and has not been through anything: the hot one."""
     return {
         "deployment_id": of.deployment_id,
         "entity_id": of.entity_id,
@@ -202,21 +199,28 @@ def of_deployment(of: Deployment) -> dict[str, Any]:
         "environment": of.environment,
         "config_snapshot": _fragment(of.config_snapshot),
         "parameters_snapshot": _fragment(of.parameters_snapshot),
-        "status": of.status,
         "deployed_at": timestamp(of.deployed_at),
         "deployed_by": of.deployed_by,
         "deployment_method": of.deployment_method,
         "reason": of.reason,
-        "rolled_back_at": timestamp(of.rolled_back_at),
-        "rolled_back_by": of.rolled_back_by,
-        "rollback_reason": of.rollback_reason,
         "previous_deployment_id": of.previous_deployment_id,
-        "health_checks": _fragment(of.health_checks),
-        "last_health_check": timestamp(of.last_health_check),
-        "error_logs": of.error_logs,
         "deployment_duration_ms": of.deployment_duration_ms,
         "validation_results": _fragment(of.validation_results),
         "warnings": _fragment(of.warnings),
+    }
+
+
+def of_deployment(of: Deployment) -> dict[str, Any]:
+    """A deployment, whole."""
+    return {
+        **of_fresh(of),
+        "status": of.status,
+        "rolled_back_at": timestamp(of.rolled_back_at),
+        "rolled_back_by": of.rolled_back_by,
+        "rollback_reason": of.rollback_reason,
+        "health_checks": _fragment(of.health_checks),
+        "last_health_check": timestamp(of.last_health_check),
+        "error_logs": of.error_logs,
         "confirm_by": timestamp(of.confirm_by),
         "created_at": timestamp(of.created_at),
         "updated_at": timestamp(of.updated_at),

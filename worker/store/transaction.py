@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from worker import tracing
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
+_NO_PARAMETERS: dict[str, Any] = {}
 
 
 class Transaction:
@@ -24,53 +25,58 @@ class Transaction:
     Methods block, and raise SQLAlchemy's ``DBAPIError``.
     """
 
-    __slots__ = ("_ahead", "_cursor", "_last", "connection", "event_id", "xid")
+    __slots__ = ("_ahead", "_begun", "_cursor", "connection", "event_id", "xid")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._cursor: Any = connection.connection.cursor()
-        self._ahead = ""
-        self._last: tuple[str, dict[str, Any]] | None = None
+        self._ahead: list[bytes] = []
+        self._begun = False
         self.xid: str | None = None
         self.event_id: str | None = None
 
     def begin(self) -> None:
         """Begin a transaction, in one round trip with its first statement."""
-        self._ahead = "BEGIN; "
+        self._ahead.append(b"BEGIN")
 
     def execute(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         """The rows of one statement; parameters are psycopg2's ``%(name)s``."""
-        return self._say(statement, parameters or {}, about=statement)
+        return self._say(statement, parameters or _NO_PARAMETERS, about=statement)
 
-    def prepared(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+    def prepared(self, statement: str, parameters: dict[str, Any] = _NO_PARAMETERS) -> list[Any]:
         """The same for a statement of the hot path: planned once a connection, not at each use."""
-        return self._say(self._execution(statement), parameters or {}, about=statement)
+        return self._say(self._execution(statement), parameters, about=statement)
 
-    def with_commit(self, statement: str, parameters: dict[str, Any]) -> None:
-        """Have this statement, a prepared one, executed with the commit, in one round trip."""
-        assert self._last is None, "one statement is the last"
-        self._last = self._execution(statement), parameters
+    def ahead(self, statement: str, parameters: dict[str, Any] = _NO_PARAMETERS) -> None:
+        """Have a prepared statement, of which no rows are wanted, executed with the next one.
+
+        They are one round trip, in their order, each on its own snapshot; where one fails, those behind it
+        are not executed, a commit among them.
+        """
+        self._ahead.append(self._cursor.mogrify(self._execution(statement), parameters))
 
     def commit(self) -> None:
-        """Commit what was begun, if any statement was executed."""
-        if self._last is not None:
-            statement, parameters = self._last
-            self._say(f"{statement}; COMMIT", parameters, about="COMMIT")
-        elif not self._ahead:
-            self._say("COMMIT", {}, about="COMMIT")
+        """Commit what was begun, if any statement was executed or waits to be."""
+        if self._begun or len(self._ahead) > 1:
+            self._say("COMMIT", None, about="COMMIT")
 
     def roll_back(self) -> None:
         """Undo what was begun; what cannot be undone is ended by closing its connection."""
-        if self._ahead or self.connection.invalidated:
+        self._ahead.clear()
+        if not self._begun or self.connection.invalidated:
             return
         try:
-            self._say("ROLLBACK", {}, about="ROLLBACK")
+            self._say("ROLLBACK", None, about="ROLLBACK")
         except DBAPIError:
             if not self.connection.invalidated:
                 self.connection.invalidate()
 
-    def _say(self, statement: str, parameters: dict[str, Any], *, about: str) -> list[Any]:
-        text, self._ahead = self._ahead + statement, ""
+    def _say(self, statement: str, parameters: dict[str, Any] | None, *, about: str) -> list[Any]:
+        text: str | bytes = statement
+        if self._ahead:
+            text, parameters = b"; ".join((*self._ahead, self._cursor.mogrify(statement, parameters))), None
+            self._ahead.clear()
+            self._begun = True
         with tracing.tracer().statement(about):
             try:
                 self._cursor.execute(text, parameters)
@@ -86,7 +92,7 @@ class Transaction:
             name = f"library_{len(names)}"
             order = list(dict.fromkeys(_PARAMETER.findall(statement)))
             numbered = _PARAMETER.sub(lambda match: f"${order.index(match[1]) + 1}", statement)
-            self._say(f"PREPARE {name} AS {numbered.replace('%', '%%')}", {}, about="PREPARE")
+            self._say(f"PREPARE {name} AS {numbered}", None, about="PREPARE")
             arguments = ", ".join(f"%({each})s" for each in order)
             execution = names[statement] = f"EXECUTE {name} ({arguments})" if order else f"EXECUTE {name}"
         return execution

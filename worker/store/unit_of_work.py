@@ -53,11 +53,20 @@ class StatementFailed(Exception):
     """PostgreSQL refused a statement; its first line only, since the rest may hold what callers sent."""
 
 
+class GuardFailed(Exception):
+    """Rows do not stand as they were decided: a fault of ours, or somebody wrote past us."""
+
+
+class TooLate(Exception):
+    """A deadline passed before the commit; nothing was written."""
+
+
 class StaleFacts(Exception):
     """Facts changed between finding their rows and locking them; the transaction is to be run again."""
 
 
-_SESSION = "-c timezone=UTC -c synchronous_commit=on -c lock_timeout=5s -c jit=off"
+_GUARDS = {"LB001": GuardFailed, "LB002": TooLate}  # what the database's own guards raise: migration 0004
+_SESSION = "-c timezone=UTC -c datestyle=ISO -c synchronous_commit=on -c lock_timeout=5s -c jit=off"
 # A worker that is stopped or cut off holds its locks for 2 s at most: less than others wait for them.
 _LIMITS = " -c statement_timeout=15s -c idle_in_transaction_session_timeout=2s"
 # Planned at each use, as PostgreSQL would for small batches, they make a lone deploy take half as long again.
@@ -84,6 +93,7 @@ def connect(
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,
+        pool_use_lifo=True,  # the one used last has its statements prepared
         isolation_level="AUTOCOMMIT" if autocommit else None,
         hide_parameters=True,
         connect_args={
@@ -130,7 +140,8 @@ def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
     """What ``work`` gives, committed.
 
     Serialization failures, deadlocks, stale facts and connections that died before the commit are tried again
-    as a whole. Raises ``DatabaseUnavailable``, ``UniqueViolation``, or what ``work`` raised.
+    as a whole. Raises ``DatabaseUnavailable``, ``UniqueViolation``, ``GuardFailed``, ``TooLate``, or what
+    ``work`` raised.
     """
     began = time.monotonic()
     for attempt in range(_TRIES):
@@ -231,12 +242,17 @@ def _translated(error: DBAPIError | PoolTimeout) -> Exception:
     code = _code(error)
     if code == _UNIQUE:
         return UniqueViolation(getattr(error.orig.diag, "constraint_name", None) or "")  # type: ignore[union-attr]
+    if code in _GUARDS:
+        return _GUARDS[code](_message(error))
     if error.connection_invalidated or code[:2] in _AWAY or code == _LOCKED:
         return DatabaseUnavailable("PostgreSQL is away")
     if isinstance(error, OperationalError | InterfaceError) and not code:
         return DatabaseUnavailable("PostgreSQL cannot be reached")
-    reason = getattr(getattr(error.orig, "diag", None), "message_primary", None) or ""
-    return StatementFailed(f"{type(error.orig).__name__} {code} {reason[:200]}")
+    return StatementFailed(f"{type(error.orig).__name__} {code} {_message(error)[:200]}")
+
+
+def _message(error: DBAPIError) -> str:
+    return getattr(getattr(error.orig, "diag", None), "message_primary", None) or ""
 
 
 def _code(error: DBAPIError) -> str:

@@ -1,6 +1,7 @@
 """What a worker tells of itself to those who gather metrics: every worker answers, none in a queue group."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -8,6 +9,7 @@ from nats.aio.msg import Msg
 from contracts import subjects
 from contracts.metrics import Counts, QueueFigures, RequestFigures, WorkerCounts, WorkerFigures
 from worker.dispatch.dispatcher import Dispatcher
+from worker.dispatch.queue import CommandQueue
 from worker.domain.figures import Histogram, Outcomes
 from worker.messaging.relay import Relay
 
@@ -44,8 +46,11 @@ def counts(outcomes: Mapping[str, Outcomes], dispatcher: Dispatcher, relay: Rela
 
 def queues(dispatcher: Dispatcher) -> dict[str, QueueFigures]:
     """What waits."""
-    named = {"writes": dispatcher.write_queue, "reads": dispatcher.read_queue}
-    return {name: QueueFigures(depth=len(queue), limit=queue.size) for name, queue in named.items()}
+    return {"writes": _queue(dispatcher.write_queue), "reads": _queue(dispatcher.read_queue)}
+
+
+def _queue(queue: CommandQueue[Any]) -> QueueFigures:
+    return QueueFigures(depth=len(queue), limit=queue.size)
 
 
 def _counts(histogram: Histogram) -> Counts:
