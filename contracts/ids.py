@@ -23,12 +23,21 @@ def uuid7(at: datetime, entropy: bytes) -> UUID:
     The twelve bits behind the milliseconds hold their fraction (section 6.2, method 3), so ids of different
     microseconds sort as their times do.
     """
+    return UUID(int=_number(at, entropy))
+
+
+def id7(at: datetime, entropy: bytes) -> Id:
+    """The text of the same, in a third of the time."""
+    digits = f"{_number(at, entropy):032x}"
+    return Id(f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}")
+
+
+def _number(at: datetime, entropy: bytes) -> int:
     elapsed = at - _EPOCH
     microseconds = (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
     milliseconds, rest = divmod(microseconds, 1000)
     number = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1000) << 64
-    number |= 0b10 << 62 | int.from_bytes(entropy, "big") & ((1 << 62) - 1)
-    return UUID(int=number)
+    return number | 0b10 << 62 | int.from_bytes(entropy, "big") & ((1 << 62) - 1)
 
 
 def new_id() -> UUID:

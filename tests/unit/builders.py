@@ -1,7 +1,6 @@
 """Records, facts and commands for the rules: what a test does not name is ordinary."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -213,14 +212,14 @@ def facts_of(
 
 
 def a_moment(**fields: Any) -> Moment:
-    return replace(Moment(NOW, an_id(), 7), **fields)
+    return Moment(NOW, an_id(), 7)._replace(**fields)
 
 
 def a_command(operation: str, envelope: dict[str, Any] | None = None, /, **body: Any) -> Command[Any]:
     """A command that came with this body; ``envelope`` is what stands around it, such as its key."""
     request = parse(BY_SUBJECT[operation].request, compact(_plain(body)).encode())
     ordinary = Command(operation=operation, request=request, request_id=str(uuid4()), taken_at=0.0)
-    return replace(ordinary, **(envelope or {}))
+    return ordinary._replace(**(envelope or {}))
 
 
 def _plain(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -38,7 +37,7 @@ def durable(command, command_id="order-1", *, body=b"{}", redelivered=False, ref
         refused=refused,
     )
     known = {"durable": carried, "request_id": command_id, "key": command_id}
-    return replace(command, **{**known, **envelope})
+    return command._replace(**{**known, **envelope})
 
 
 def rejections(records):

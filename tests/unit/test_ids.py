@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.ids import new_id, uuid7
+from contracts.ids import id7, id_of, new_id, uuid7
 
 ENTROPY = st.binary(min_size=8, max_size=8)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,6 +17,11 @@ def test_an_id_says_that_it_is_a_uuid_of_version_7(at, entropy):
     assert made.variant == "specified in RFC 4122"
     assert made.int >> 76 & 0xF == 0b0111
     assert made.int >> 62 & 0b11 == 0b10
+
+
+@given(TIMES, ENTROPY)
+def test_its_text_is_the_same_id(at, entropy):
+    assert id7(at, entropy) == id_of(uuid7(at, entropy))
 
 
 @given(TIMES, ENTROPY)

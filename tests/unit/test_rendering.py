@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import re
 from datetime import datetime, timedelta
@@ -71,7 +70,7 @@ def _plain(value):
         case Document():
             return value.value
         case Dependency():
-            return dataclasses.asdict(value)
+            return value._asdict()
         case tuple():
             return [_plain(each) for each in value]
     return value
@@ -223,7 +222,7 @@ def test_a_plan_is_rendered_as_the_contracts_plan():
         {"op": "replace", "path": "/version", "value": "2.0.0"},
         {"op": "replace", "path": "/config/a", "value": 2**70},
     ]
-    nothing = dataclasses.replace(plan, replaces=None)
+    nothing = plan._replace(replaces=None)
     assert members(rendering.plan(nothing))["replaces"] is None
 
 

@@ -1,14 +1,13 @@
 """What a caller is told: a body, or a problem's, and what the headers say of it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from contracts import headers
 from contracts.problems import PROBLEMS, RETRY_AFTER_SECONDS, Code, ProblemError
 from worker import rendering
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A reply. ``code`` is None for success; ``replayed`` says that it is a stored outcome."""
 
     body: bytes

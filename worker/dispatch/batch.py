@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from contracts.environments import ENVIRONMENTS
-from contracts.ids import id_of, uuid7
+from contracts.ids import id7
 from contracts.problems import NO_OUTCOMES, ProblemError
 from worker.dispatch.answer import Answer
 from worker.dispatch.ledger import Ledger
@@ -216,7 +216,7 @@ class _Batch:
         entity = self.facts.entities.get(entity_id) if entity_id else None
         now = self.facts.now if entity is None else max(self.facts.now, entity.updated_at + _TICK)
         elapsed = int((time.monotonic() - command.taken_at) * 1000)
-        moment = Moment(now, id_of(uuid7(now, os.urandom(8))), elapsed)
+        moment = Moment(now, id7(now, os.urandom(8)), elapsed)
         decision = OPERATIONS[command.operation].decide(command, self.facts, moment)
         return self.ledger.enter(command, decision, now)
 

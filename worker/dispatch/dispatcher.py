@@ -3,7 +3,7 @@
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ class Ticket(NamedTuple):
     """A command and who takes its answer, in the event loop."""
 
     command: Command[Any]
-    reply: Callable[[Command[Any], Answer], Awaitable[None]]
+    reply: Callable[[Command[Any], Answer], None]
 
 
 class Waiting(NamedTuple):

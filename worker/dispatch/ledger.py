@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts import subjects
 from contracts.environments import EnvironmentName
-from contracts.ids import Id, id_of, uuid7
+from contracts.ids import Id, id7, id_of
 from contracts.problems import ProblemError
 from worker import rendering
 from worker.dispatch.transitions import Announced
@@ -64,7 +64,7 @@ class Ledger:
     def _row(self, command: Command[Any], event: Event, body: bytes, now: datetime, behind: int) -> EventRow:
         entity_id, about = _identity(event.about)
         sequence = None if entity_id is None else self.facts.entities[entity_id].event_sequence - behind
-        event_id = id_of(uuid7(now, os.urandom(8)))
+        event_id = id7(now, os.urandom(8))
         return EventRow(
             event_id=event_id,
             entity_id=entity_id,
@@ -89,7 +89,7 @@ class Ledger:
         """Enter the refusal of a durable command, which is an event and changes nothing."""
         assert command.durable is not None
         now = self.facts.now
-        event_id = id_of(uuid7(now, os.urandom(8)))
+        event_id = id7(now, os.urandom(8))
         environment = getattr(command.request, "environment", None)
         if entity_id is None and (named := getattr(command.request, "entity_id", None)):
             entity_id = id_of(named)

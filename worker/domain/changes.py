@@ -1,16 +1,18 @@
 """What a rule gives back: records as they shall be, the events that say so, and what the caller is shown."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 from contracts.events import DeploymentEventName, EntityEventName
 from contracts.ids import Id
 from worker.domain.facts import Deployment, Document, Entity, Environment, Record
 
+_NO_DATA: Mapping[str, Document | str] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+
+class Moment(NamedTuple):
     """When and as what a command is decided: a rule takes these, it does not fetch them.
 
     ``now`` is the database's time, later than any earlier change of the entity; ``new_id`` a fresh id in its
@@ -22,8 +24,7 @@ class Moment:
     elapsed_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """A transition to announce. Its place in the entity's sequence is given where it is written.
 
     ``data`` are members of the event's data beside those that every event has.
@@ -34,11 +35,10 @@ class Event:
     actor: str | None
     reason: str | None = None
     target_deployment_id: Id | None = None
-    data: Mapping[str, Document | str] = field(default_factory=dict)
+    data: Mapping[str, Document | str] = _NO_DATA
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """The outcome of a command that was not refused: all of it is written in one transaction."""
 
     reply: Record
@@ -46,8 +46,7 @@ class Decision:
     events: tuple[Event, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingEvent:
+class WaitingEvent(NamedTuple):
     """A written event that is not published yet.
 
     ``outbox_id`` names its transaction's row, ``left_behind`` counts the events that come after it there, and

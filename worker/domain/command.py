@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from contracts.problems import ProblemError
 from contracts.values import Request
@@ -36,8 +36,7 @@ class Durable:
     refused: ProblemError | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command(Generic[RequestT_co]):
+class Command(NamedTuple, Generic[RequestT_co]):
     """A parsed request.
 
     ``operation`` is its subject; ``key`` the idempotency key, if any; ``taken_at`` the monotonic clock, in

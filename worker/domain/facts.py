@@ -13,8 +13,7 @@ from contracts.ids import Id
 from contracts.values import compact
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A JSON value kept as its text: most are stored, copied and sent without ever being parsed."""
 
     text: str
@@ -40,8 +39,7 @@ EMPTY = Document("{}")
 NO_CHECKS = Document("[]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
+class Dependency(NamedTuple):
     """A dependency on another entity by name; ``specifier`` is PEP 440's, None for any version."""
 
     name: str
@@ -145,16 +143,14 @@ Place = tuple[Id, EnvironmentName]
 """An entity and an environment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """What is active of an entity in an environment, in short."""
 
     deployment_id: Id
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dependent:
+class Dependent(NamedTuple):
     """An entity that names another as its dependency."""
 
     entity_id: Id

@@ -1,8 +1,7 @@
 """Validation before a deploy, of what is there, and after it, of what the store makes sure of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
@@ -10,8 +9,7 @@ from contracts.environments import EnvironmentName
 from worker.domain.facts import Dependency, Document, Entity, Environment, Facts, Running
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One verdict, by its name on the wire; what is an error holds a deploy up, a warning does not."""
 
     name: str
@@ -20,8 +18,7 @@ class Check:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
+class Validation(NamedTuple):
     """All checks together."""
 
     checks: tuple[Check, ...]

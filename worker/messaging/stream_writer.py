@@ -22,6 +22,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from contracts import headers
+from worker.messaging import wire
 
 MAX_MESSAGES = 1000
 """The most a batch holds (ADR-50)."""
@@ -129,10 +130,11 @@ class StreamWriter:
             for number, message in enumerate(messages, 1)
         )
         first[0][1][_EXPECTED] = str(self._last)
-        for message, carried in first:
-            await self._connection.publish(
-                message.subject, message.body, headers={**message.headers, **carried}
-            )
+        commands = (
+            wire.encoded(message.subject, message.body, {**message.headers, **carried})
+            for message, carried in first
+        )
+        await wire.publish(self._connection, commands)
         message, carried = last
         self._last = self._sequence(await self._ask(message, {**carried, "Nats-Batch-Commit": "1"}))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.environments import EnvironmentName
 from contracts.ids import Id
@@ -11,8 +11,7 @@ from worker.domain.command import Command
 from worker.domain.facts import Facts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
+class Needs(NamedTuple):
     """The rows a command is decided on.
 
     The command's entity, itself or through a deployment, is locked with the entities it depends on. Of

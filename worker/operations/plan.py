@@ -1,7 +1,6 @@
 """What a deploy would do: found once, shown by validate, done by deploy."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.deployments import DeployRequest
 from contracts.ids import Id
@@ -12,8 +11,7 @@ from worker.domain.snapshot import difference, overridden
 from worker.domain.validation import Validation, before_deployment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """A deploy that has not been done."""
 
     validation: Validation

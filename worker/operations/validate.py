@@ -1,7 +1,5 @@
 """Plan a deploy without doing it."""
 
-from dataclasses import replace
-
 from contracts.deployments import DeployRequest
 from contracts.ids import id_of
 from worker.domain.command import Command
@@ -23,8 +21,8 @@ def preview(command: Command[DeployRequest], facts: Facts) -> Plan:
     found = plan(request, entity, facts)
     waiting = facts.waiting_in(entity.entity_id, request.environment)
     if obstacle := in_progress(request, facts.environments[request.environment], waiting):
-        found = replace(found, validation=found.validation.with_error("in_progress", obstacle.detail))
+        found = found._replace(validation=found.validation.with_error("in_progress", obstacle.detail))
     if request.expected_version not in (None, entity.version):
         error = f"The entity's version is {entity.version}, not {request.expected_version}."
-        return replace(found, validation=found.validation.with_error("expected_version", error))
+        return found._replace(validation=found.validation.with_error("expected_version", error))
     return found

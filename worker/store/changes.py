@@ -8,7 +8,7 @@ active is freed before it is taken, since a unique index is checked row by row.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -20,8 +20,7 @@ from worker.store.guards import guarded
 from worker.store.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventRow:
+class EventRow(NamedTuple):
     """An event as the log keeps it; ``subject`` is that of the CloudEvent."""
 
     event_id: str

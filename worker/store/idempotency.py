@@ -1,7 +1,6 @@
 """Stored outcomes: what a command with a key was answered, to be given again."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -20,8 +19,7 @@ class OutcomeKey(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """An answer: the fingerprint of the request, the problem's code or None for success, and the body."""
 
     fingerprint: bytes

@@ -124,7 +124,10 @@ class DurableCommands:
         except ProblemError as problem:
             self._deliveries.keep(self._give_up(taken, problem))
         else:
-            self._submit(Ticket(command, partial(self._settle, taken)))
+            self._submit(Ticket(command, partial(self._answered, taken)))
+
+    def _answered(self, taken: _Taken, command: Command[Any], answer: Answer) -> None:
+        self._deliveries.keep(self._settle(taken, command, answer))
 
     async def _settle(self, taken: _Taken, command: Command[Any], answer: Answer) -> None:
         if answer.code in _WAITS:
@@ -153,7 +156,7 @@ class DurableCommands:
                 await self._stopping.wait()
             await taken.give_back()
         except TimeoutError:
-            self._submit(Ticket(command, partial(self._settle, taken)))
+            self._submit(Ticket(command, partial(self._answered, taken)))
 
     async def _give_up(self, taken: _Taken, problem: ProblemError) -> None:
         """Put it aside, whole and with the reason, say so in an event, and only then let go of it."""
@@ -175,7 +178,9 @@ class DurableCommands:
             taken.span.end(problem.code)
             await message.term()
             return
-        self._submit(Ticket(rejection, lambda _, answer: taken.let_go(problem, answer)))
+        self._submit(
+            Ticket(rejection, lambda _, answer: self._deliveries.keep(taken.let_go(problem, answer)))
+        )
 
 
 def _taken(message: Msg) -> _Taken:

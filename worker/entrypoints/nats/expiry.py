@@ -46,7 +46,7 @@ async def expire_unconfirmed(engine: Engine, submit: Callable[[Ticket], None]) -
 def _ticket(deployment_id: Id, under_way: set[Id]) -> Ticket:
     span = tracing.own(subjects.EXPIRY)
 
-    async def done(_: Command[Any], answer: Answer) -> None:
+    def done(_: Command[Any], answer: Answer) -> None:
         under_way.discard(deployment_id)
         span.end(answer.code)
 

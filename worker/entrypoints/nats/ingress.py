@@ -11,7 +11,6 @@ and lets a flood be refused as fast as it comes in. Draining, which ``consume`` 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -103,13 +102,12 @@ class Ingress:
             log.warning("request_without_inbox", subject=endpoint.subject)
             return
         carried = message.headers or {}
-        identity = intake.request_id(carried)
-        asked = _Asked(endpoint.subject, message.reply, identity, time.monotonic(), tracing.NO_SPAN)
+        identity, now = intake.request_id(carried), time.monotonic()
         if self._is_full(endpoint.subject):  # said before anything is read: a flood must not cost more
-            self._refuse(asked, BUSY)
+            self._refuse(_Asked(endpoint.subject, message.reply, identity, now, tracing.NO_SPAN), BUSY)
             return
         span = tracing.taken("server", endpoint.subject, identity, intake.trace(carried))
-        asked = asked._replace(span=span)
+        asked = _Asked(endpoint.subject, message.reply, identity, now, span)
         try:
             command = intake.command(endpoint, message.data, carried, identity, span.trace)
         except ProblemError as problem:
@@ -127,7 +125,7 @@ class Ingress:
                 self._deliveries.keep(self._with_applied(ticket))
 
     def _refuse(self, asked: _Asked, problem: ProblemError) -> None:
-        self._deliveries.keep(self._send(asked, Answer.of_problem(problem, asked.identity)))
+        self._send(asked, Answer.of_problem(problem, asked.identity))
 
     async def _with_applied(self, ticket: Ticket) -> None:
         """Hand on what the agents say, with the question who is behind; few at once, each is a consumer."""
@@ -140,18 +138,18 @@ class Ingress:
             problem = error if isinstance(error, ProblemError) else _UNREADABLE
             if problem is _UNREADABLE:
                 log.exception("request_failed", operation=command.operation, **command.names)
-            await ticket.reply(command, Answer.of_problem(problem, command.request_id))
+            ticket.reply(command, Answer.of_problem(problem, command.request_id))
             return
         finally:
             self._asking -= 1
         question = AppliedThere(**dict(command.request), applied=there)
-        self._submit(Ticket(replace(command, request=question), ticket.reply))
+        self._submit(Ticket(command._replace(request=question), ticket.reply))
 
-    async def _reply(self, asked: _Asked, command: Command[Any], answer: Answer) -> None:
+    def _reply(self, asked: _Asked, command: Command[Any], answer: Answer) -> None:
         if self.held.wants(command, answer):
             self._deliveries.keep(self._reply_later(asked, command, answer))
         else:
-            await self._send(asked, answer)
+            self._send(asked, answer)
 
     async def _reply_later(self, asked: _Asked, command: Command[Any], answer: Answer) -> None:
         """Answer once it is decided; whatever happens meanwhile, with what was decided so far."""
@@ -159,14 +157,13 @@ class Ingress:
             answer = await self.held.outcome(command, answer)
         except Exception:
             log.exception("reply_not_held", **command.names)
-        await self._send(asked, answer)
+        self._send(asked, answer)
 
-    async def _send(self, asked: _Asked, answer: Answer) -> None:
+    def _send(self, asked: _Asked, answer: Answer) -> None:
         subject, inbox, identity, taken, span = asked
-        connection = self._broker.connection
-        if len(answer.body) > connection.max_payload - _HEADER_BYTES:
+        if len(answer.body) > self._broker.connection.max_payload - _HEADER_BYTES:
             log.error("reply_too_large", subject=subject, request_id=identity, bytes=len(answer.body))
             answer = Answer.of_problem(_TOO_LARGE_TO_SAY, identity)
         self.outcomes[subject].count(time.monotonic() - taken, answer.code)
         span.end(answer.code)
-        await connection.publish(inbox, answer.body, headers=answer.headers(identity))
+        self._deliveries.reply(inbox, answer.body, answer.headers(identity))

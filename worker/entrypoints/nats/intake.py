@@ -1,15 +1,15 @@
 """A NATS message to a command, or a refusal that names every fault, of the headers, too."""
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from contracts import headers, subjects
 from contracts.endpoints import BY_SUBJECT, Endpoint
-from contracts.ids import new_id
+from contracts.ids import id7
 from contracts.limits import MAX_KEY_CHARACTERS
 from contracts.parsing import parse
 from contracts.problems import ProblemError
@@ -30,7 +30,7 @@ def request_id(carried: Headers) -> str:
         value = carried.get(name)
         if value and _PRINTABLE.fullmatch(value):
             return value
-    return str(new_id())
+    return id7(datetime.now(UTC), os.urandom(8))
 
 
 def trace(carried: Headers) -> Trace | None:
@@ -83,8 +83,7 @@ def durable(
     if not _PRINTABLE.fullmatch(command_id):
         raise ProblemError.invalid((headers.MESSAGE_ID, "is required: the command's id, printable ASCII"))
     read = command(endpoint, body, carried, command_id, trace)
-    return replace(
-        read,
+    return read._replace(
         durable=Durable(command_id=command_id, subject=subject, body=body, redelivered=deliveries > 1),
     )
 

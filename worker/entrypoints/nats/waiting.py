@@ -7,7 +7,7 @@ to the database, no batch. An event is a hint to look again, and there is a look
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -80,7 +80,7 @@ class HeldReplies:
                 changed.clear()
                 latest = await self._look(command, place)
                 if latest.code is None:
-                    answer = replace(answer, body=latest.body)
+                    answer = answer._replace(body=latest.body)
                     if _undecided(answer) is None:
                         return answer
                 left = until - loop.time()
@@ -97,12 +97,11 @@ class HeldReplies:
         """The deployment as it is now, read like any other request."""
         found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-        async def take(_: Command[Any], answer: Answer) -> None:
+        def take(_: Command[Any], answer: Answer) -> None:
             if not found.done():
                 found.set_result(answer)
 
-        look = replace(
-            command,
+        look = command._replace(
             operation=subjects.DEPLOY_GET,
             request=DeploymentGet(deployment_id=place.deployment_id),
             key=None,
