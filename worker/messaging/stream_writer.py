@@ -130,11 +130,11 @@ class StreamWriter:
             for number, message in enumerate(messages, 1)
         )
         first[0][1][_EXPECTED] = str(self._last)
-        commands = (
-            wire.encoded(message.subject, message.body, {**message.headers, **carried})
-            for message, carried in first
-        )
-        await wire.publish(self._connection, commands)
+        parts: list[bytes] = []
+        for message, carried in first:
+            wire.encode(parts, message.subject, message.body, message.headers | carried)
+        wire.write(self._connection, parts)
+        await wire.relieve(self._connection)
         message, carried = last
         self._last = self._sequence(await self._ask(message, {**carried, "Nats-Batch-Commit": "1"}))
 

@@ -1,7 +1,7 @@
 """Answers on their way out: from the dispatcher's threads to the event loop, counted until they are sent."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 class Deliveries:
     """The dispatcher's sink; what is answered in one go is written in one go."""
 
-    def __init__(self, connection: Callable[[], Client]) -> None:
+    def __init__(self, connection: Client) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._under_way: set[asyncio.Task[None]] = set()
@@ -40,20 +40,19 @@ class Deliveries:
         """Send a reply, from the event loop, with all those that are given before it comes round."""
         if not self._replies:
             self._loop.call_soon(self._write)
-        self._replies.append(wire.encoded(inbox, body, headers))
+        wire.encode(self._replies, inbox, body, headers)
 
     def _write(self) -> None:
         if not self._replies:
             return
         replies, self._replies = self._replies, []
-        connection = self._connection()
         try:
-            wire.write(connection, replies)
+            wire.write(self._connection, replies)
         except NatsError as error:
-            log.warning("replies_failed", because=type(error).__name__, replies=len(replies))
+            log.warning("replies_failed", because=type(error).__name__)
         else:
-            if wire.is_behind(connection):
-                self.keep(wire.relieve(connection))
+            if wire.is_behind(self._connection):
+                self.keep(wire.relieve(self._connection))
 
     def keep(self, sending: Coroutine[Any, Any, None]) -> None:
         """Run this, in the event loop, and count it until it is done."""

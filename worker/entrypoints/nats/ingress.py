@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import structlog
 from faststream.nats import NatsBroker
 from faststream.nats.message import NatsMessage
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contracts import subjects
@@ -66,6 +67,7 @@ class Ingress:
         self._submit: Callable[[Ticket], None]
         self._is_full: Callable[[str], bool]
         self._deliveries: Deliveries
+        self._connection: Client
         self.held: HeldReplies
         self._asking, self._asks_agents = 0, asyncio.Semaphore(_ASKED_AT_ONCE)
         self.outcomes = {endpoint.subject: Outcomes(SECONDS) for endpoint in ENDPOINTS}
@@ -75,8 +77,8 @@ class Ingress:
     def attach(self, dispatcher: Dispatcher, deliveries: Deliveries) -> None:
         """Hand commands on to this dispatcher."""
         self._submit, self._is_full = dispatcher.submit, dispatcher.is_full
-        self._deliveries = deliveries
-        self.held = HeldReplies(lambda: self._broker.connection, dispatcher.submit)
+        self._deliveries, self._connection = deliveries, self._broker.connection
+        self.held = HeldReplies(self._connection, dispatcher.submit)
 
     def _subscribe(self, endpoint: Endpoint) -> None:
         subscriber = self._broker.subscriber(
@@ -133,7 +135,7 @@ class Ingress:
         self._asking += 1
         try:
             async with self._asks_agents:
-                there = await applied(self._broker.connection, command.request.environment)
+                there = await applied(self._connection, command.request.environment)
         except Exception as error:
             problem = error if isinstance(error, ProblemError) else _UNREADABLE
             if problem is _UNREADABLE:
@@ -161,7 +163,7 @@ class Ingress:
 
     def _send(self, asked: _Asked, answer: Answer) -> None:
         subject, inbox, identity, taken, span = asked
-        if len(answer.body) > self._broker.connection.max_payload - _HEADER_BYTES:
+        if len(answer.body) > self._connection.max_payload - _HEADER_BYTES:
             log.error("reply_too_large", subject=subject, request_id=identity, bytes=len(answer.body))
             answer = Answer.of_problem(_TOO_LARGE_TO_SAY, identity)
         self.outcomes[subject].count(time.monotonic() - taken, answer.code)

@@ -40,7 +40,7 @@ class _Place:
 class HeldReplies:
     """The replies that wait; ``stop`` lets all of them go with what is."""
 
-    def __init__(self, connection: Callable[[], Client], submit: Callable[[Ticket], None]) -> None:
+    def __init__(self, connection: Client, submit: Callable[[Ticket], None]) -> None:
         self._connection, self._submit = connection, submit
         self._changes: set[asyncio.Event] = set()
         self._stopping = False
@@ -73,7 +73,7 @@ class HeldReplies:
         async def hint(_: Msg) -> None:
             changed.set()
 
-        subscription = await self._connection().subscribe(place.events, cb=hint)
+        subscription = await self._connection.subscribe(place.events, cb=hint)
         self._changes.add(changed)
         try:
             while True:
@@ -90,7 +90,7 @@ class HeldReplies:
                 await _set_within(changed, min(left, again))
         finally:
             self._changes.discard(changed)
-            if not self._connection().is_closed:
+            if not self._connection.is_closed:
                 await subscription.unsubscribe()
 
     async def _look(self, command: Command[Any], place: _Place) -> Answer:

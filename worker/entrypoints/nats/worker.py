@@ -94,7 +94,7 @@ class Worker:
         recent = RecentEvents()
         self.relay = bootstrap.make_relay(self.engines, self._relay_connection, recent)
         loop = asyncio.get_running_loop()
-        self.deliveries = Deliveries(lambda: self.broker.connection)
+        self.deliveries = Deliveries(self.broker.connection)
         self.dispatcher = bootstrap.make_dispatcher(
             self.settings,
             self.engines,
