@@ -43,7 +43,7 @@ class Lane(Dispatcher):
             **settings,
         )
 
-    def _run(self, entries, again, held, decided=batch.nobody_waits):
+    def _run(self, session, entries, again, held, decided=batch.nobody_waits):
         if len(entries) > 1 and self.splits():
             raise GuardFailed
         facts = self.records.facts(batch._wanted(entries))
@@ -61,7 +61,7 @@ class Lane(Dispatcher):
     def batch(self):
         """One batch: pairs of a command and its answer."""
         taken = self.write_queue.take(self._batch_size)
-        result = self._result(taken)
+        result = self._result(None, taken)
         self.write_queue.settle(taken, result.put_off)
         pairs = zip(taken.items, result.answers, strict=True)
         return [(waiting.ticket.command, answer) for waiting, answer in pairs if answer]

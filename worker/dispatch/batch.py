@@ -67,7 +67,7 @@ class Result:
 
     answers: list[Answer | None]
     put_off: dict[int, Ties] = field(default_factory=dict)
-    events: Sequence[EventRow] = ()
+    events: list[EventRow] = field(default_factory=list)
     announced: list[Announced] = field(default_factory=list)
 
 

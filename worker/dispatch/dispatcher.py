@@ -29,6 +29,7 @@ from worker.store.unit_of_work import (
     DatabaseUnavailable,
     GuardFailed,
     OutcomeUnknown,
+    Session,
     TooLate,
     UniqueViolation,
 )
@@ -77,7 +78,6 @@ class Dispatcher:
         queue_size: int = 2048,
         readers: int = 4,
     ) -> None:
-        self._writes, self._reads = writes, reads
         self._sink, self._committed, self._status = sink, committed, status
         self._batch_size = batch_size
         self._reader = reading.Reader()
@@ -85,8 +85,14 @@ class Dispatcher:
         self.write_queue = CommandQueue[Waiting](queue_size, lambda waiting: waiting.entry.claims)
         self.read_queue = CommandQueue[Ticket](queue_size)
         self._threads = [
-            *(_lane(f"lane-{number}", self._write_lane) for number in range(_LANES)),
-            *(_lane(f"reader-{number}", self._read_lane) for number in range(readers)),
+            *(
+                _lane(f"lane-{number}", partial(self._write_lane, Session(writes)))
+                for number in range(_LANES)
+            ),
+            *(
+                _lane(f"reader-{number}", partial(self._read_lane, Session(reads)))
+                for number in range(readers)
+            ),
         ]
 
     def start(self) -> None:
@@ -118,69 +124,75 @@ class Dispatcher:
         for thread in self._threads:
             thread.join(timeout=5)
 
-    def _write_lane(self) -> None:
+    def _write_lane(self, session: Session) -> None:
         while (taken := self.write_queue.take(self._batch_size)).items:
-            result = self._result(taken)
+            result = self._result(session, taken)
             pairs = zip(taken.items, result.answers, strict=True)
             self._sink([(waiting.ticket, answer) for waiting, answer in pairs if answer])
+            if result.events:
+                self._committed(result.events)
             self.write_queue.settle(taken, result.put_off)
             self.figures.count(len(taken.items), result.announced)
             log_transitions(result.announced)
+        session.close()
 
-    def _read_lane(self) -> None:
+    def _read_lane(self, session: Session) -> None:
         while (taken := self.read_queue.take(1)).items:
             self.read_queue.decided(taken, frozenset())
-            self._sink([(ticket, self._read(ticket.command)) for ticket in taken.items])
+            self._sink([(ticket, self._read(session, ticket.command)) for ticket in taken.items])
             self.read_queue.settle(taken)
+        session.close()
 
-    def _read(self, command: Command[Any]) -> Answer:
+    def _read(self, session: Session, command: Command[Any]) -> Answer:
         try:
             if command.operation == subjects.STATUS_GET:
-                return self._read_status(command)
+                return self._read_status(session, command)
             with tracing.tracer().within(command.trace):
                 body = unit_of_work.read(
-                    self._reads, lambda transaction: self._reader.answer(command, transaction)
+                    session, lambda transaction: self._reader.answer(command, transaction)
                 )
         except Exception as error:  # noqa: BLE001 - every request is answered
             return _failure(command, error)
         return Answer(body)
 
-    def _read_status(self, command: Command[Any]) -> Answer:
+    def _read_status(self, session: Session, command: Command[Any]) -> Answer:
         """The status is told while the database is away, too; then nobody knows whether it is too late."""
         with contextlib.suppress(DatabaseUnavailable):
             unit_of_work.read(
-                self._reads, lambda transaction: self._reader.clock.require_time(command, transaction)
+                session, lambda transaction: self._reader.clock.require_time(command, transaction)
             )
         return Answer(self._status())
 
-    def _result(self, taken: Taken[Waiting]) -> batch.Result:
+    def _result(self, session: Session, taken: Taken[Waiting]) -> batch.Result:
         """An answer for each: all in one transaction, or, where that fails, each in its own."""
         entries = [waiting.entry for waiting in taken.items]
         try:
-            return self._run(entries, taken.again, taken.held, partial(self.write_queue.decided, taken))
+            decided = partial(self.write_queue.decided, taken)
+            return self._run(session, entries, taken.again, taken.held, decided)
         except Exception as error:  # noqa: BLE001 - every request is answered
             if isinstance(error, DatabaseUnavailable):
                 return batch.Result([_failure(entry.command, error) for entry in entries])
             if len(entries) > 1:
                 log.info("batch_split", commands=len(entries), because=type(error).__name__)
-        return self._one_by_one(entries, taken.again, taken.held)
+        return self._one_by_one(session, entries, taken.again, taken.held)
 
-    def _one_by_one(self, entries: Sequence[Entry], again: int, held: Ties) -> batch.Result:
+    def _one_by_one(self, session: Session, entries: Sequence[Entry], again: int, held: Ties) -> batch.Result:
         result = batch.Result([])
         held = set(held)
         for place, entry in enumerate(entries):
-            alone = self._alone(entry, frozenset() if place < again else held)
+            alone = self._alone(session, entry, frozenset() if place < again else held)
             result.answers += alone.answers
+            result.events += alone.events
             result.announced += alone.announced
             if ties := alone.put_off.get(0):
                 result.put_off[place] = ties
                 held |= ties
         return result
 
-    def _alone(self, entry: Entry, held: Ties) -> batch.Result:
+    def _alone(self, session: Session, entry: Entry, held: Ties) -> batch.Result:
         for tries_left in reversed(range(_TRIES_ALONE)):
             try:
-                return self._run([entry], 0, held)
+                return self._run(session, [entry], 0, held)
             except (UniqueViolation, GuardFailed) as error:
                 if not tries_left:  # on fresh facts the rules say the same in their own words
                     return batch.Result([_failure(entry.command, error)])
@@ -190,6 +202,7 @@ class Dispatcher:
 
     def _run(
         self,
+        session: Session,
         entries: Sequence[Entry],
         again: int,
         held: Ties,
@@ -197,17 +210,15 @@ class Dispatcher:
     ) -> batch.Result:
         work = partial(batch.run, entries=entries, again=again, held=held, decided=decided)
         with tracing.tracer().batch(entry.command.trace for entry in entries):
-            result = self._committed_result(work)
-        if result.events:
-            self._committed(result.events)
-        return result
+            return _committed(session, work)
 
-    def _committed_result(self, work: Callable[[Transaction], batch.Result]) -> batch.Result:
-        while True:
-            try:
-                return unit_of_work.run(self._writes, work)
-            except TooLate:
-                continue  # the clock has moved on: those too late are refused now
+
+def _committed(session: Session, work: Callable[[Transaction], batch.Result]) -> batch.Result:
+    while True:
+        try:
+            return unit_of_work.run(session, work)
+        except TooLate:
+            continue  # the clock has moved on: those too late are refused now
 
 
 def _lane(name: str, work: Callable[[], None]) -> threading.Thread:

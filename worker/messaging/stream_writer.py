@@ -9,7 +9,6 @@ Messages go like that, too, after a batch that failed: nats-server 2.15 was seen
 once its disk had been full.
 """
 
-import asyncio
 import json
 import uuid
 from collections.abc import Sequence
@@ -115,12 +114,14 @@ class StreamWriter:
         self._trusts_batches = True
 
     async def _singly(self, messages: Sequence[Message]) -> None:
-        """At once, each behind the one before it, or refused."""
-        replies = await asyncio.gather(
-            *(self._ask(message, {_EXPECTED: str(last)}) for last, message in enumerate(messages, self._last))
-        )
-        for reply in replies:
-            self._last = self._sequence(reply)
+        """At once, each behind the one before it, or refused: so the last one's answer is that of all."""
+        *first, last = messages
+        parts: list[bytes] = []
+        for before, message in enumerate(first, self._last):
+            wire.encode(parts, message.subject, message.body, message.headers | {_EXPECTED: str(before)})
+        if parts:
+            wire.write(self._connection, parts)
+        self._last = self._sequence(await self._ask(last, {_EXPECTED: str(self._last + len(first))}))
 
     async def _together(self, messages: Sequence[Message]) -> None:
         """As one atomic batch: all or none."""

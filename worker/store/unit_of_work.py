@@ -120,9 +120,36 @@ def watched(connection: Connection) -> AbstractContextManager[None]:
     return watch.over(connection) if watch else nullcontext()
 
 
+class Session:
+    """A connection of an ``autocommit`` pool that one thread keeps: the way to the pool costs each time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._kept: Connection | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """The connection; another one where it was lost."""
+        if self._kept is None or self._kept.invalidated:
+            self.close()
+            self._kept = self.engine.connect()
+        with watched(self._kept):
+            yield self._kept
+
+    def close(self) -> None:
+        """Give it back."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+
 @contextmanager
-def _session(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection, watched(connection):
+def _connection(of: Engine | Session) -> Iterator[Connection]:
+    if isinstance(of, Session):
+        with of.connection() as connection:
+            yield connection
+        return
+    with of.connect() as connection, watched(connection):
         if not connection.get_execution_options()["autocommits"]:
             connection.execution_options(isolation_level="AUTOCOMMIT")
         yield connection
@@ -136,7 +163,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         connection.commit()
 
 
-def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
+def run(database: Engine | Session, work: Callable[[Transaction], T]) -> T:
     """What ``work`` gives, committed.
 
     Serialization failures, deadlocks, stale facts and connections that died before the commit are tried again
@@ -146,7 +173,7 @@ def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
     began = time.monotonic()
     for attempt in range(_TRIES):
         try:
-            return _once(engine, work)
+            return _once(database, work)
         except (DBAPIError, PoolTimeout) as error:
             if attempt + 1 == _TRIES or not _worth_another_try(error, attempt, began):
                 raise _translated(error) from None
@@ -157,12 +184,12 @@ def run(engine: Engine, work: Callable[[Transaction], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def read(engine: Engine, work: Callable[[Transaction], T]) -> T:
+def read(database: Engine | Session, work: Callable[[Transaction], T]) -> T:
     """What ``work`` gives, each statement on its own snapshot. Raises ``DatabaseUnavailable``."""
     began = time.monotonic()
     for attempt in (0, 1):
         try:
-            with _session(engine) as connection:
+            with _connection(database) as connection:
                 return work(Transaction(connection))
         except (DBAPIError, PoolTimeout) as error:
             if attempt or not _worth_another_try(error, 0, began):
@@ -170,8 +197,8 @@ def read(engine: Engine, work: Callable[[Transaction], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _once(engine: Engine, work: Callable[[Transaction], T]) -> T:
-    with _session(engine) as connection:
+def _once(database: Engine | Session, work: Callable[[Transaction], T]) -> T:
+    with _connection(database) as connection:
         under_way = Transaction(connection)
         under_way.begin()
         try:
@@ -188,7 +215,7 @@ def _once(engine: Engine, work: Callable[[Transaction], T]) -> T:
             lost = error
         else:
             return result
-    if not _committed(engine, under_way, lost):
+    if not _committed(database.engine, under_way, lost):
         raise lost
     return result
 
@@ -204,7 +231,7 @@ def _committed(engine: Engine, lost: Transaction, error: DBAPIError) -> bool:
     until = time.monotonic() + _IN_DOUBT_SECONDS
     while time.monotonic() < until:
         try:
-            with _session(engine) as connection:
+            with _connection(engine) as connection:
                 asking = Transaction(connection)
                 if _is_over(asking, lost.xid):
                     ((found,),) = asking.execute(_WRITTEN, {"event_id": lost.event_id})
