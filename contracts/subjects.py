@@ -1,5 +1,6 @@
 """Every subject, stream, bucket and queue group. Nowhere else is one written out."""
 
+from functools import cache
 from uuid import UUID
 
 SERVICE = "library"
@@ -114,6 +115,7 @@ def event_name(event_subject: str) -> str:
     return event_subject.split(".")[3]
 
 
+@cache
 def event_type(kind: str, event: str) -> str:
     """The CloudEvents type of an event, such as ``library.deployment.completed.v1``."""
     return f"library.{kind}.{event}.v1"

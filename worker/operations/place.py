@@ -42,7 +42,9 @@ class PlaceUnderChange:
 
     def decision(self, reply: Record) -> Decision:
         """All steps together."""
-        entity = self.entity._replace(updated_at=self._moment.now)
+        entity, now = self.entity, self._moment.now
+        if entity.updated_at is not now:
+            entity = entity._replace(updated_at=now)
         return Decision(reply=reply, records=(*self._records, entity), events=tuple(self._events))
 
     def keep(self, record: Record) -> None:
@@ -205,12 +207,13 @@ class PlaceUnderChange:
         if self.active is not None:
             superseded = moved(self.active, "inactive", self._moment.now)
             self.tell("superseded", superseded, actor=by, reason=reason)
-        self.active = active
+        self.active, now = active, self._moment.now
         self.entity = self.entity._replace(
             status="deployed",
-            deployed_at=self._moment.now,
+            deployed_at=now,
             deployed_by=by,
             deployment_config=active.config_snapshot,
+            updated_at=now,
         )
         return self.tell("completed", active, actor=actor, reason=reason, details=details)
 

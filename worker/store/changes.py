@@ -8,6 +8,7 @@ active is freed before it is taken, since a unique index is checked row by row.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -240,11 +241,13 @@ def _parts(changes: Changes) -> Iterable[tuple[str, list[dict[str, Any]]]]:
 _OUT_OF_PLACE = ("inactive", "rolled_back", "failed")
 
 
+_SUPERSESSION = ("status", "updated_at", "deactivated_at")
+_the_rest = itemgetter(*(place for place, name in enumerate(Deployment._fields) if name not in _SUPERSESSION))
+
+
 def _is_supersession(before: Deployment, after: Deployment) -> bool:
     """Whether nothing but what the hot statement writes has changed."""
-    return after.status == "inactive" and after == before._replace(
-        status=after.status, updated_at=after.updated_at, deactivated_at=after.deactivated_at
-    )
+    return after.status == "inactive" and _the_rest(before) == _the_rest(after)
 
 
 def _is_fresh(deployment: Deployment) -> bool:
