@@ -4,7 +4,7 @@ Nobody does unless it was switched on, and then nothing is measured and a caller
 ``worker/entrypoints/opentelemetry.py`` is the tracer that there is besides.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple, Protocol
 
@@ -45,8 +45,11 @@ class Tracer(Protocol):
     def batch(self, traces: Iterable[Trace | None]) -> AbstractContextManager[object]:
         """What this thread does meanwhile, it does for all of those."""
 
-    def statement(self, text: str) -> AbstractContextManager[object]:
-        """A statement of SQL, as a part of the span that this thread is within, if it is in one."""
+    def statement(self, text: str, ahead: Sequence[str] = ()) -> AbstractContextManager[object]:
+        """A statement of SQL and those that go ahead of it in the same round trip.
+
+        They are a part of the span that this thread is within, if it is in one.
+        """
 
     def close(self) -> None:
         """Send what is not sent yet, for a few seconds at most."""
@@ -86,7 +89,7 @@ class Off:
         """Nothing."""
         return _UNMEASURED
 
-    def statement(self, text: str) -> AbstractContextManager[object]:  # noqa: ARG002
+    def statement(self, text: str, ahead: Sequence[str] = ()) -> AbstractContextManager[object]:  # noqa: ARG002
         """Nothing."""
         return _UNMEASURED
 

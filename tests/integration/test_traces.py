@@ -159,8 +159,12 @@ async def test_the_statements_and_the_commit_are_parts_of_the_batch(collector, c
     assert all(each.kind == "client" for each in statements)
     assert all(each.attributes["db.system.name"] == "postgresql" for each in statements)
     assert all(batch.began <= each.began <= each.ended <= batch.ended for each in statements)
-    assert statements[-1].name == "COMMIT"
-    assert len(statements) > 2
+    asked, committed = [each for each in statements if each.name != "PREPARE"]
+    assert committed.name == "COMMIT"
+    assert "FOR UPDATE" in asked.attributes["db.query.text"]
+    written = committed.attributes["db.query.text"]
+    assert all(f"INSERT INTO {table}" in written for table in ("deployments", "events", "outbox"))
+    assert entity["entity_id"] not in written
     process = only(spans, PROCESS_DEPLOY)
     assert process.began <= batch.began <= batch.ended <= process.ended
 

@@ -7,7 +7,7 @@ commit. An event carries the span of the request that it came from; its publishi
 
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from importlib.metadata import version
@@ -45,6 +45,7 @@ _KINDS: dict[Kind, SpanKind] = {
 _NOTHING: Attributes = {}
 _SERVERS_FAULT = 500
 _CLOSE_SECONDS = 2.0
+_PART = re.compile(r"\b(\w+) AS (?:MATERIALIZED )?\(")
 _ABOUT = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|FROM)\s+(\w+)\b(?!\()", re.IGNORECASE)
 
 
@@ -113,12 +114,12 @@ class OpenTelemetry:
             yield None
 
     @contextmanager
-    def statement(self, text: str) -> Iterator[object]:
-        """A statement of SQL, as a part of the span that this thread is within, if it is in one."""
+    def statement(self, text: str, ahead: Sequence[str] = ()) -> Iterator[object]:
+        """A round trip of SQL, as a part of the span that this thread is within, if it is in one."""
         if not api.get_current_span().get_span_context().trace_flags.sampled:
             yield None
             return
-        attributes = {"db.system.name": "postgresql", "db.query.text": text}
+        attributes = {"db.system.name": "postgresql", "db.query.text": ";\n".join((*ahead, text))}
         with self._current(_summary(text), SpanKind.CLIENT, attributes):
             yield None
 
@@ -217,7 +218,8 @@ def _context(trace: Trace | None) -> SpanContext | None:
 @lru_cache(maxsize=512)
 def _summary(text: str) -> str:
     """What a statement does to what, such as ``INSERT INTO deployments``: few, to be grouped by."""
-    if found := _ABOUT.search(text):
-        verb = "SELECT" if found[1].upper() == "FROM" else found[1].upper()
-        return f"{verb} {found[2].lower()}"
+    parts = set(_PART.findall(text))
+    for verb, name in _ABOUT.findall(text):
+        if name not in parts:
+            return f"{'SELECT' if verb.upper() == 'FROM' else verb.upper()} {name.lower()}"
     return text.split(maxsplit=1)[0].upper().rstrip(";")

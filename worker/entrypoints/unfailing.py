@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -49,9 +49,9 @@ class Unfailing:
         """What this thread does meanwhile, it does for all of those."""
         return _Entered(lambda: self._tracer.batch(traces), lambda _: None, None, self._faults)
 
-    def statement(self, text: str) -> AbstractContextManager[object]:
-        """A statement of SQL, as a part of the span that this thread is within, if it is in one."""
-        return _Entered(lambda: self._tracer.statement(text), lambda _: None, None, self._faults)
+    def statement(self, text: str, ahead: Sequence[str] = ()) -> AbstractContextManager[object]:
+        """A round trip of SQL, as a part of the span that this thread is within, if it is in one."""
+        return _Entered(lambda: self._tracer.statement(text, ahead), lambda _: None, None, self._faults)
 
     def close(self) -> None:
         """Send what is not sent yet, for a few seconds at most."""

@@ -25,12 +25,13 @@ class Transaction:
     Methods block, and raise SQLAlchemy's ``DBAPIError``.
     """
 
-    __slots__ = ("_ahead", "_begun", "_cursor", "connection", "event_id", "xid")
+    __slots__ = ("_ahead", "_begun", "_cursor", "_texts", "connection", "event_id", "xid")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._cursor: Any = connection.connection.cursor()
         self._ahead: list[bytes] = []
+        self._texts: list[str] = []
         self._begun = False
         self.xid: str | None = None
         self.event_id: str | None = None
@@ -38,6 +39,7 @@ class Transaction:
     def begin(self) -> None:
         """Begin a transaction, in one round trip with its first statement."""
         self._ahead.append(b"BEGIN")
+        self._texts.append("BEGIN")
 
     def execute(self, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         """The rows of one statement; parameters are psycopg2's ``%(name)s``."""
@@ -53,7 +55,9 @@ class Transaction:
         They are one round trip, in their order, each on its own snapshot; where one fails, those behind it
         are not executed, a commit among them.
         """
-        self._ahead.append(self._cursor.mogrify(self._execution(statement), parameters))
+        execution = self._execution(statement)
+        self._ahead.append(self._cursor.mogrify(execution, parameters))
+        self._texts.append(statement)
 
     def commit(self) -> None:
         """Commit what was begun, if any statement was executed or waits to be."""
@@ -62,7 +66,7 @@ class Transaction:
 
     def roll_back(self) -> None:
         """Undo what was begun; what cannot be undone is ended by closing its connection."""
-        self._ahead.clear()
+        self._ahead, self._texts = [], []
         if not self._begun or self.connection.invalidated:
             return
         try:
@@ -73,11 +77,12 @@ class Transaction:
 
     def _say(self, statement: str, parameters: dict[str, Any] | None, *, about: str) -> list[Any]:
         text: str | bytes = statement
-        if self._ahead:
+        ahead = self._texts
+        if ahead:
             text, parameters = b"; ".join((*self._ahead, self._cursor.mogrify(statement, parameters))), None
-            self._ahead.clear()
+            self._ahead, self._texts = [], []
             self._begun = True
-        with tracing.tracer().statement(about):
+        with tracing.tracer().statement(about, ahead):
             try:
                 self._cursor.execute(text, parameters)
                 return self._cursor.fetchall() if self._cursor.description else []
