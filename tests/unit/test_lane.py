@@ -1,6 +1,8 @@
 """The lane: batches from the queue, what they put off, and batches that fail."""
 
 import random
+import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -75,6 +77,53 @@ class Lane(Dispatcher):
         return found
 
 
+class Locks:
+    """The locks of entities' rows, as the database has them."""
+
+    def __init__(self):
+        self.changed, self.held = threading.Condition(), set()
+
+    def take(self, entities):
+        self.changed.wait_for(lambda: self.held.isdisjoint(entities), 10)
+        assert self.held.isdisjoint(entities)
+        self.held |= entities
+
+    def free(self, entities):
+        self.held -= entities
+        self.changed.notify_all()
+
+
+class Lanes(Lane):
+    """Both lanes, in their threads; what one decides is written a moment later."""
+
+    def __init__(self, records, dice, **settings):
+        super().__init__(records, **settings)
+        self.dice, self.locks, self.answered = dice, Locks(), []
+        self.together = 0
+        self._sink = self.answered.extend
+
+    def _entities(self, entries):
+        named = (entry.needs.deployment_id for entry in entries)
+        of_deployments = {self.records.deployments[each].entity_id for each in named if each}
+        return of_deployments | {entry.needs.entity_id for entry in entries if entry.needs.entity_id}
+
+    def _run(self, session, entries, again, held, decided=batch.nobody_waits):
+        with self.locks.changed:
+            locked = self._entities(entries)
+            self.locks.take(locked)
+            self.together = max(self.together, len(self.locks.held) - len(locked))
+            these = batch._Batch(self.records.facts(batch._wanted(entries)), dict(self.records.outcomes))
+            result = these.result(entries, again, held)
+            self.records.now += timedelta(milliseconds=1)
+        decided(these.ties(entries))
+        time.sleep(self.dice.random() / 1000)
+        with self.locks.changed:
+            self.records._write(these.ledger.changes())
+            self.records.outcomes.update(these.first_outcomes)
+            self.locks.free(locked)
+        return result
+
+
 def to_and_fro(active, former, times):
     """Rollbacks to each other that are all carried out, in this order only."""
     turns = ((active, former), (former, active))
@@ -132,6 +181,46 @@ def test_whatever_is_put_off_every_command_finds_its_entity_as_if_they_came_one_
             for each in (lane.records, expected)
         )
         assert here == there
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_with_both_lanes_at_work_every_command_finds_its_entity_as_if_they_came_one_by_one(seed):
+    dice = random.Random(seed)
+    records, commands = of_a_random_mix(dice, 90)
+    expected = Records(*records)
+    answers = [expected.answers_to_all(command)[0] for command in commands]
+    lanes = Lanes(Records(*records), dice, batch_size=8)
+    lanes.start()
+    for command in commands:
+        lanes.submit(Ticket(command, None))
+    drained = lanes.drain(20)
+    lanes.close()
+
+    assert drained
+    told = {ticket.command.request_id: (answer.code, answer.replayed) for ticket, answer in lanes.answered}
+    assert len(lanes.answered) == len(told) == len(commands)
+    assert [told[command.request_id] for command in commands] == [
+        (answer.code, answer.replayed) for answer in answers
+    ]
+    for entity_id in expected.entities:
+        here, there = (
+            [(row.type, row.sequence) for row in each.events if row.entity_id == entity_id]
+            for each in (lanes.records, expected)
+        )
+        assert here == there
+
+
+def test_while_one_lane_writes_the_other_one_decides():
+    entities = [running(f"entity-{number}") for number in range(40)]
+    lanes = Lanes(Records(*(record for each in entities for record in each)), random.Random(1), batch_size=4)
+    lanes.start()
+    for entity, *_ in entities:
+        lanes.submit(Ticket(a_deploy(entity), None))
+    drained = lanes.drain(20)
+    lanes.close()
+    assert drained
+    assert len(lanes.answered) == len(entities)
+    assert lanes.together > 0
 
 
 def test_behind_a_thousand_of_one_entity_the_others_are_answered_in_their_turn():

@@ -1,6 +1,6 @@
 import threading
 
-from worker.dispatch.queue import CommandQueue
+from worker.dispatch.queue import Claims, CommandQueue
 
 
 def filled(*items, size=100):
@@ -147,3 +147,97 @@ def test_an_item_wakes_who_waits_for_one():
     queue.put("a")
     waiter.join(10)
     assert found == [["a"]]
+
+
+def of_names(*items):
+    """A queue of items that are tied to their first letter; of those in capitals that is not all."""
+    queue = CommandQueue(100, lambda item: Claims((item[0].lower(),), complete=item.islower()))
+    for item in items:
+        queue.put(item)
+    return queue
+
+
+def begun(queue, most, *further):
+    """A batch that is decided and under way, tied to what its items are, and further."""
+    taken = queue.take(most)
+    queue.decided(taken, {*(item[0].lower() for item in taken.items), *further})
+    return taken
+
+
+def test_what_shares_a_tie_with_a_batch_under_way_waits_in_its_place_for_the_end_of_it():
+    queue = of_names("a1", "b1", "a2", "c1", "b2")
+    first = begun(queue, 2)
+    second = begun(queue, 9)
+    assert (first.items, second.items) == (["a1", "b1"], ["c1"])
+    queue.settle(first)
+    assert begun(queue, 9).items == ["a2", "b2"]
+
+
+def test_nothing_overtakes_what_waits_by_another_of_its_ties():
+    queue = CommandQueue(100, lambda item: Claims(item, complete=True))
+    for item in ("a", "ak", "k", "b"):
+        queue.put(item)
+    first = queue.take(1)
+    queue.decided(first, {"a"})
+    assert begun(queue, 9).items == ["b"]
+
+
+def test_what_may_be_tied_to_more_than_is_known_overtakes_nothing_and_is_not_overtaken():
+    queue = of_names("a1", "b1", "a2", "X1", "c1")
+    begun(queue, 1)
+    assert begun(queue, 9).items == ["b1"]
+
+    queue = of_names("a1", "X1", "b1", "a2", "X2", "c1")
+    begun(queue, 1)
+    assert begun(queue, 9).items == ["X1", "b1"]
+
+
+def test_what_is_put_off_stays_in_the_line_while_its_tie_is_under_way():
+    queue = with_put_off(("hot-0", "hot"), ("hot-1", "hot"), ("x", "x"))
+    first = queue.take(1)
+    queue.decided(first, {"hot"})
+    second = queue.take(9)
+    assert (first.items, second.items, second.held) == (["hot-0"], ["x"], {"hot"})
+    queue.settle(first)
+    queue.settle(second)
+    assert take(queue, 9).items == ["hot-1"]
+
+
+def test_the_next_batch_is_taken_when_the_one_before_is_decided_and_not_sooner():
+    queue, found = filled("a", "b"), []
+    first = queue.take(1)
+    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+    waiter.start()
+    queue.put("c")
+    assert not found
+    queue.decided(first, set())
+    waiter.join(10)
+    assert found == [["b", "c"]]
+
+
+def test_a_batch_that_fails_before_it_is_decided_gives_its_turn_up_at_its_end():
+    queue = filled("a", "b")
+    failed = queue.take(1)
+    queue.settle(failed)
+    assert queue.take(9).items == ["b"]
+
+
+def test_who_waits_for_a_batch_under_way_is_woken_by_its_end():
+    queue, found = of_names("a1", "a2"), []
+    first = begun(queue, 1)
+    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+    waiter.start()
+    queue.settle(first)
+    waiter.join(10)
+    assert found == [["a2"]]
+
+
+def test_a_closed_queue_ends_when_what_is_under_way_left_nothing_behind():
+    queue, found = of_names("a1", "a2"), []
+    first = begun(queue, 1)
+    queue.close()
+    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+    waiter.start()
+    queue.settle(first)
+    waiter.join(10)
+    assert found == [["a2"]]

@@ -14,7 +14,7 @@ from contracts.ids import id7
 from contracts.problems import NO_OUTCOMES, ProblemError
 from worker.dispatch.answer import Answer
 from worker.dispatch.ledger import Ledger
-from worker.dispatch.queue import Ties
+from worker.dispatch.queue import Claims, Ties
 from worker.dispatch.transitions import Announced
 from worker.domain.changes import Moment
 from worker.domain.command import Command
@@ -46,11 +46,11 @@ class Entry(NamedTuple):
         return cls(command, OPERATIONS[command.operation].needs(command), key or None)
 
     @property
-    def claims(self) -> tuple[Hashable, ...]:
-        """What holds it to its place as far as can be told before its facts are there."""
+    def claims(self) -> Claims:
+        """What holds it to its place as far as can be told before its facts say a deployment's entity."""
         needs = self.needs
         known = (needs.entity_id, needs.deployment_id, needs.target_id, self.key, self.name)
-        return tuple(each for each in known if each)
+        return Claims([each for each in known if each], complete=needs.deployment_id is None)
 
     @property
     def name(self) -> tuple[str, str] | None:

@@ -47,14 +47,24 @@ class Taken(NamedTuple, Generic[T]):
         return len(self.turns)
 
 
+class Claims(NamedTuple):
+    """What an item is known to be tied to before it is decided; ``complete`` if that is all."""
+
+    ties: Iterable[Hashable]
+    complete: bool
+
+
+_NO_CLAIMS = Claims((), complete=True)
+
+
 class CommandQueue(Generic[T]):
     """Gives batches, one to be decided at a time, and takes back what was put off.
 
-    ``claims`` are what an item is known to be tied to before it is decided. A batch that is decided, and not
-    settled yet, is under way: what shares a tie with it stays where it is, in its order.
+    A batch that is decided, and not settled yet, is under way: what is known to share a tie with it stays
+    where it is. What is not known to may be taken, but overtakes nothing: its row locks keep it behind.
     """
 
-    def __init__(self, size: int, claims: Callable[[T], Iterable[Hashable]] = lambda _: ()) -> None:
+    def __init__(self, size: int, claims: Callable[[T], Claims] = lambda _: _NO_CLAIMS) -> None:
         self._size, self._claims = size, claims
         self._fresh: deque[T] = deque()
         self._put_off = _PutOffLine[T]()
@@ -117,12 +127,14 @@ class CommandQueue(Generic[T]):
         passed: list[T] = []
         while self._fresh and len(taken) < most and len(passed) < _MOST_PASSED:
             item = self._fresh.popleft()
-            claims = self._claims(item)
-            if busy.isdisjoint(claims):
+            ties, complete = self._claims(item)
+            if (complete or not passed) and busy.isdisjoint(ties):
                 taken.append(item)
-            else:
-                passed.append(item)
-                busy.update(claims)  # nor does anything overtake it
+                continue
+            passed.append(item)
+            busy.update(ties)  # nor does anything overtake it
+            if not complete:
+                break
         self._fresh.extendleft(reversed(passed))
         return taken
 
