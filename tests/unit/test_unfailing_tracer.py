@@ -51,7 +51,7 @@ class Broken:
         if way not in WAYS:
             raise AttributeError(way)
 
-        def called(_):
+        def called(_, *_further):
             self._do(way)
             return self._around(way)
 
