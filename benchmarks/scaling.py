@@ -30,6 +30,7 @@ from benchmarks.scaling_page import CALLERS, HOT, PAGE, SPENT_IN, Drain, Measure
 from contracts import subjects
 from tests.faults.cluster import Cluster, ClusterSystem
 from tests.system import System, eventually
+from worker.dispatch.dispatcher import LANES
 from worker.embedded.processes import spawn
 from worker.embedded.server import stop_process
 from worker.store import outbox, unit_of_work
@@ -160,7 +161,7 @@ def lanes_watched(url: str, workers: int) -> Iterator[dict[str, float]]:
     finally:
         over.set()
         thread.join()
-        shares.update({what: seen[what] / max(1, looks * workers) for what in SPENT_IN})
+        shares.update({what: seen[what] / max(1, looks * workers * LANES) for what in SPENT_IN})
         shares["worker"] = 1 - sum(shares[what] for what in SPENT_IN if what != "worker")
 
 

@@ -121,21 +121,21 @@ def _costs(turns: Sequence[Turn]) -> Iterator[float]:
 def _computed(found: Measured) -> Iterator[str]:
     """What n workers carry, what their relay does, and what the servers are asked for by the lesser of both.
 
-    At least: if a worker's own work and what its lane waits for came one after the other. At most: if they
-    overlapped, until the process of the worker that leads is busy all the time. Costs are those of a worker
-    alone, whose batches are as large as those of many workers with as many callers each.
+    At least: if its lanes overlapped as little as they did here. At most: if they overlapped until the process
+    of the worker that leads is busy all the time. Costs are those of a worker alone, whose batches are as large
+    as those of many workers with as many callers each.
     """
     (title, _), turns = list(found.uniform.items())[-1]
     surplus = _middle(turns, lambda each: each.relay)
     alone = next(turns for (where, _), turns in found.uniform.items() if where == title)
     worker, postgres, _, busiest = _costs(alone)
     own = worker - surplus
-    waits = _middle(alone, lambda each: (1 - each.lanes["worker"]) * each.workers * 1e6 / each.figures.rate)
+    turn = _middle(alone, lambda each: 1e6 / each.figures.rate)
     log, stream = _middle(alone, lambda each: each.log_bytes), _middle(alone, lambda each: each.stream_bytes)
     relay = found.drains[title].rate / _EVENTS
 
     def row(workers: int) -> list[object]:
-        least, most = (1e6 / (each / workers + surplus) for each in (own + waits, own))
+        least, most = (1e6 / (each / workers + surplus) for each in (max(own, turn - surplus), own))
         rate = min(least, relay) / 1e6
         asked = [f"{rate * each:.1f}" for each in (postgres, busiest)]
         asked += [f"{rate * each:.0f}" for each in (log, stream)]
@@ -143,8 +143,8 @@ def _computed(found: Measured) -> Iterator[str]:
 
     yield from _table(
         f"Computed, for {title} nats-servers and machines of their own. An answer costs a worker {own:.0f} "
-        f"microseconds, and its lane waits {waits:.0f} for PostgreSQL; a deploy's events cost the leader's "
-        f"relay {surplus:.0f}; a deploy takes {log / 1000:.1f} kB of write-ahead log, and "
+        f"microseconds of its process, and with its lanes' waits {turn:.0f} went by; a deploy's events cost the "
+        f"leader's relay {surplus:.0f}; a deploy takes {log / 1000:.1f} kB of write-ahead log, and "
         f"{stream / 1000:.1f} kB of the stream on each server",
         "workers | deploys/s, at least | at most | the relay's | for the lesser, cores of PostgreSQL "
         "| of the busiest nats-server | MB/s of write-ahead log | of the stream",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from nats.aio.client import Client
@@ -76,7 +77,7 @@ def make_dispatcher(
         reads=engines.reads,
         sink=sink,
         committed=announce,
-        status=lambda: status(engines.reads, nats=of_nats, worker=of_worker, relay=of_relay),
+        status=partial(status, nats=of_nats, worker=of_worker, relay=of_relay),
         batch_size=settings.batch_size,
         queue_size=settings.queue_size,
         readers=settings.readers,

@@ -40,7 +40,7 @@ class Lane(Dispatcher):
             reads=None,
             sink=None,
             committed=lambda _: None,
-            status=lambda: b"",
+            status=lambda _: b"",
             readers=0,
             **settings,
         )

@@ -40,11 +40,11 @@ def found() -> scaling_page.Measured:
 def test_n_workers_answer_until_their_leader_is_busy_or_its_relay_is_late(found):
     text = "\n".join(scaling_page.tables(found))
 
-    # Own work of 250 - 50 microseconds; waits of 300, since a lane alone does 2,000/s and spends 0.6 of its
-    # time so; the relay's 5,000 events/s are two a deploy.
-    assert "| 1 | 1,818 | 4,000 | 2,500 | 0.4 | 0.1 | 15 | 7 |" in text  # 200 + 300 + 50, 200 + 50
-    assert "| 2 | 3,333 | 6,667 | 2,500 | 0.5 | 0.1 | 20 | 10 |" in text  # half of 200 and 300, and 50
-    assert "| 16 | 12,308 | 16,000 | 2,500 | 0.5 | 0.1 | 20 | 10 |" in text
+    # Own work of 250 - 50 microseconds; 500 a deploy, as a worker alone does 2,000/s, of which 50 are its
+    # relay's; the relay's 5,000 events/s are two a deploy.
+    assert "| 1 | 2,000 | 4,000 | 2,500 | 0.4 | 0.1 | 16 | 8 |" in text  # 450 + 50, 200 + 50
+    assert "| 2 | 3,636 | 6,667 | 2,500 | 0.5 | 0.1 | 20 | 10 |" in text  # half of 450 or of 200, and 50
+    assert "| 16 | 12,800 | 16,000 | 2,500 | 0.5 | 0.1 | 20 | 10 |" in text
 
 
 def test_each_arrangement_stands_beside_the_first(found):

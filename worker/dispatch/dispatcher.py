@@ -36,7 +36,7 @@ from worker.store.unit_of_work import (
 
 log = structlog.get_logger()
 _TRIES_ALONE = 3
-_LANES = 2
+LANES = 2
 """While one waits for the database to write its batch, the other one decides on the next."""
 _SOFTWARE_ERROR = 70
 _UNKNOWN = "The database went away before it said whether this is done; ask again with the same key."
@@ -73,7 +73,7 @@ class Dispatcher:
         reads: Engine,
         sink: Sink,
         committed: Callable[[Sequence[EventRow]], None],
-        status: Callable[[], bytes],
+        status: Callable[[Session], bytes],
         batch_size: int = 64,
         queue_size: int = 2048,
         readers: int = 4,
@@ -85,10 +85,7 @@ class Dispatcher:
         self.write_queue = CommandQueue[Waiting](queue_size, lambda waiting: waiting.entry.claims)
         self.read_queue = CommandQueue[Ticket](queue_size)
         self._threads = [
-            *(
-                _lane(f"lane-{number}", partial(self._write_lane, Session(writes)))
-                for number in range(_LANES)
-            ),
+            *(_lane(f"lane-{number}", partial(self._write_lane, Session(writes))) for number in range(LANES)),
             *(
                 _lane(f"reader-{number}", partial(self._read_lane, Session(reads)))
                 for number in range(readers)
@@ -161,7 +158,7 @@ class Dispatcher:
             unit_of_work.read(
                 session, lambda transaction: self._reader.clock.require_time(command, transaction)
             )
-        return Answer(self._status())
+        return Answer(self._status(session))
 
     def _result(self, session: Session, taken: Taken[Waiting]) -> batch.Result:
         """An answer for each: all in one transaction, or, where that fails, each in its own."""

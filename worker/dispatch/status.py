@@ -5,26 +5,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine
 
 from worker.store import outbox, schema, unit_of_work
 from worker.store.transaction import Transaction
-from worker.store.unit_of_work import DatabaseUnavailable
+from worker.store.unit_of_work import DatabaseUnavailable, Session
 
 _BEHIND_SECONDS = 10.0
 
 Figures = Callable[[], Mapping[str, Any]]
 
 
-def status(engine: Engine, *, nats: Figures, worker: Figures, relay: Figures) -> bytes:
+def status(session: Session, *, nats: Figures, worker: Figures, relay: Figures) -> bytes:
     """A ``Status`` of the contract."""
-    database, waiting = _database(engine)
+    database, waiting = _database(session)
     return orjson.dumps(
         {"nats": nats(), "database": database, "worker": worker(), "outbox": {**waiting, **relay()}}
     )
 
 
-def _database(engine: Engine) -> tuple[dict[str, Any], dict[str, Any]]:
+def _database(session: Session) -> tuple[dict[str, Any], dict[str, Any]]:
     asked = time.monotonic()
 
     def look(transaction: Transaction) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -41,6 +40,6 @@ def _database(engine: Engine) -> tuple[dict[str, Any], dict[str, Any]]:
         return database, {"status": state, "waiting": count, "oldest_seconds": round(age, 3)}
 
     try:
-        return unit_of_work.read(engine, look)
+        return unit_of_work.read(session, look)
     except DatabaseUnavailable:
         return {"status": "down"}, {"status": "unknown"}
