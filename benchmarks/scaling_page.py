@@ -121,9 +121,9 @@ def _costs(turns: Sequence[Turn]) -> Iterator[float]:
 def _computed(found: Measured) -> Iterator[str]:
     """What n workers carry, what their relay does, and what the servers are asked for by the lesser of both.
 
-    At least: if its lanes overlapped as little as they did here. At most: if they overlapped until the process
-    of the worker that leads is busy all the time. Costs are those of a worker alone, whose batches are as large
-    as those of many workers with as many callers each.
+    At least: if its lanes overlapped as little as they did here. At most: if they overlapped until the
+    process of the worker that leads is busy all the time. Costs are those of a worker alone, whose batches
+    are as large as those of many workers with as many callers each.
     """
     (title, _), turns = list(found.uniform.items())[-1]
     surplus = _middle(turns, lambda each: each.relay)
@@ -143,8 +143,8 @@ def _computed(found: Measured) -> Iterator[str]:
 
     yield from _table(
         f"Computed, for {title} nats-servers and machines of their own. An answer costs a worker {own:.0f} "
-        f"microseconds of its process, and with its lanes' waits {turn:.0f} went by; a deploy's events cost the "
-        f"leader's relay {surplus:.0f}; a deploy takes {log / 1000:.1f} kB of write-ahead log, and "
+        f"microseconds of its process, and with its lanes' waits {turn:.0f} went by; a deploy's events cost "
+        f"the leader's relay {surplus:.0f}; a deploy takes {log / 1000:.1f} kB of write-ahead log, and "
         f"{stream / 1000:.1f} kB of the stream on each server",
         "workers | deploys/s, at least | at most | the relay's | for the lesser, cores of PostgreSQL "
         "| of the busiest nats-server | MB/s of write-ahead log | of the stream",
