@@ -143,6 +143,7 @@ def test_the_doctor_has_nothing_to_say_about_the_worker_s_user_and_role(restrict
 
 def test_the_page_for_operators_grants_a_role_what_a_worker_does_and_nothing_else():
     named = [f"{', '.join(privileges)} ON {table}" for table, privileges in rights.WORKER.items()]
+    named.append(f"EXECUTE ON FUNCTION {', '.join(rights.FUNCTIONS)}")
 
     assert re.findall(r"GRANT (.*) TO library_worker;", grants()) == named
 

@@ -100,6 +100,37 @@ async def test_of_a_few_messages_none_is_stored_without_those_before_it(connecti
     assert await bodies(connection, stream) == ["m0", "m1", "new0", "next0"]
 
 
+class Intruder(list):
+    """What a client is about to send, in which somebody else's message comes behind the first of ours."""
+
+    def __init__(self, pending, stream):
+        super().__init__(pending)
+        self.foreign = f"PUB {stream}.foreign 1\r\nx\r\n".encode()
+
+    def append(self, data):
+        first, behind, rest = data.removeprefix(b"HPUB").partition(b"HPUB")
+        super().append(b"HPUB" + first + self.foreign + behind + rest if behind else data)
+
+
+@pytest.mark.parametrize("count", [3, 4, 12])
+async def test_a_message_of_somebody_elses_between_ours_takes_the_place_of_none(
+    connection, stream, writer, count
+):
+    connection._pending = Intruder(connection._pending, stream)
+
+    with pytest.raises(Fenced):
+        await writer.publish(messages(stream, count))
+
+    assert await bodies(connection, stream) == ["m0", "x"]
+
+
+async def test_messages_without_ids_are_each_answered_for(connection, stream, writer):
+    await writer.publish([Message(f"{stream}.{number}", b"%d" % number, {}) for number in range(5)])
+    await writer.publish([Message(f"{stream}.5", b"5", {})])
+
+    assert await bodies(connection, stream) == [f"{number}" for number in range(6)]
+
+
 async def test_after_a_batch_that_failed_messages_go_one_by_one_and_then_in_batches_again(
     connection, stream, writer
 ):

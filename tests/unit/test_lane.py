@@ -14,6 +14,7 @@ from tests.unit.builders import (
     a_former,
     a_rollback,
     an_entity,
+    an_id,
     an_update,
     deployed,
 )
@@ -133,18 +134,26 @@ def to_and_fro(active, former, times):
     ]
 
 
+def elsewhere(entity, former, active):
+    """The same in production, too."""
+    there = {"environment": "production", "deployment_id": an_id()}
+    return former._replace(**there), active._replace(**{**there, "deployment_id": an_id()})
+
+
 def of_a_random_mix(dice, count):
     """Four entities, one of them hot, and commands of them; some share a key, also across entities."""
     kept = [running(f"entity-{number}") for number in range(4)]
+    kept = [(entity, *there, *elsewhere(entity, *there)) for entity, *there in kept]
     commands = []
     for _ in range(count):
-        entity, former, active = kept[dice.choice([0, 0, 0, 0, 1, 2, 3])]
+        entity, *deployments = kept[dice.choice([0, 0, 0, 0, 1, 2, 3])]
+        former, active = dice.choice([deployments[:2], deployments[2:]])
         envelope = {"key": f"key-{dice.randrange(count // 3)}"} if dice.random() < 0.3 else {}
         one, other = dice.sample([active, former], 2)
         commands.append(
             dice.choice(
                 [
-                    lambda: a_deploy(entity, envelope, environment="production"),  # noqa: B023 - called at once
+                    lambda: a_deploy(entity, envelope, environment="development"),  # noqa: B023 - called at once
                     lambda: an_update(entity, version=str(dice.randrange(99))),  # noqa: B023
                     lambda: a_rollback(one, envelope, target_deployment_id=other.deployment_id),  # noqa: B023
                     lambda: a_rollback(one, envelope, target_deployment_id=other.deployment_id),  # noqa: B023

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from contracts import subjects
 from contracts.environments import ENVIRONMENTS
 from contracts.ids import id7
 from contracts.problems import NO_OUTCOMES, ProblemError
@@ -49,13 +50,19 @@ class Entry(NamedTuple):
     def claims(self) -> Claims:
         """What holds it to its place as far as can be told before its facts say a deployment's entity."""
         needs = self.needs
-        known = (needs.entity_id, needs.deployment_id, needs.target_id, self.key, self.name)
+        known = (needs.entity_id, needs.deployment_id, needs.target_id, self.key, *self.others)
         return Claims([each for each in known if each], complete=needs.deployment_id is None)
 
     @property
-    def name(self) -> tuple[str, str] | None:
-        """The entity's name that it takes or asks for, which is no id of anything."""
-        return ("name", self.needs.name) if self.needs.name else None
+    def others(self) -> Iterator[Hashable]:
+        """What it takes or changes that is no entity's: a name, a quarantine, an environment's rules."""
+        needs = self.needs
+        if needs.name:
+            yield "name", needs.name
+        if needs.quarantine_id:
+            yield needs.quarantine_id
+        if self.command.operation == subjects.ENVIRONMENT_SET:
+            yield "environment"
 
 
 @dataclass(slots=True)
@@ -165,11 +172,11 @@ class _Batch:
         return Result(answers, put_off, self.ledger.events, self.ledger.announced)
 
     def ties(self, entries: Iterable[Entry]) -> Ties:
-        """What another batch leaves alone until this one is committed: entities, deployments, keys, names."""
+        """What another batch leaves alone until this one is committed."""
         found: set[Hashable] = set(self.facts.deployments)
         for entry in entries:
             found |= _ties(entry, self.facts)
-            found.add(entry.name)
+            found.update(entry.others)
         return found
 
     def answer(self, entry: Entry) -> Answer | None:

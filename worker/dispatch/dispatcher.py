@@ -99,10 +99,14 @@ class Dispatcher:
 
     def submit(self, ticket: Ticket) -> None:
         """Take a command; where too many wait its answer is ``busy``, at once."""
-        if ticket.command.operation in OPERATIONS:
-            is_in = self.write_queue.put(Waiting(ticket, Entry.of(ticket.command)))
-        else:
-            is_in = self.read_queue.put(ticket)
+        try:
+            if ticket.command.operation in OPERATIONS:
+                is_in = self.write_queue.put(Waiting(ticket, Entry.of(ticket.command)))
+            else:
+                is_in = self.read_queue.put(ticket)
+        except Exception as error:  # noqa: BLE001 - every request is answered
+            self._sink([(ticket, _failure(ticket.command, error))])
+            return
         if not is_in:
             self._sink([(ticket, Answer.of_problem(BUSY, ticket.command.request_id))])
 
@@ -207,10 +211,10 @@ class Dispatcher:
     ) -> batch.Result:
         work = partial(batch.run, entries=entries, again=again, held=held, decided=decided)
         with tracing.tracer().batch(entry.command.trace for entry in entries):
-            return _committed(session, work)
+            return _in_time(session, work)
 
 
-def _committed(session: Session, work: Callable[[Transaction], batch.Result]) -> batch.Result:
+def _in_time(session: Session, work: Callable[[Transaction], batch.Result]) -> batch.Result:
     while True:
         try:
             return unit_of_work.run(session, work)

@@ -1,4 +1,4 @@
-"""What the lanes count: how large its batches are, and which deployments changed how."""
+"""What the lanes count: how large their batches are, and which deployments changed how."""
 
 import threading
 from collections import Counter

@@ -21,6 +21,16 @@ Ties = AbstractSet[Hashable]
 
 _MOST_PASSED = 256
 """How many that may not be taken yet are looked past."""
+
+
+class _Everything(frozenset[Hashable]):
+    """Ties that each item has."""
+
+    def isdisjoint(self, _: Iterable[Hashable]) -> bool:
+        return False
+
+
+_EVERYTHING = _Everything()
 _NOTHING: Mapping[int, Ties] = MappingProxyType({})
 
 
@@ -60,8 +70,8 @@ _NO_CLAIMS = Claims((), complete=True)
 class CommandQueue(Generic[T]):
     """Gives batches, one to be decided at a time, and takes back what was put off.
 
-    A batch that is decided, and not settled yet, is under way: what is known to share a tie with it stays
-    where it is. What is not known to may be taken, but overtakes nothing: its row locks keep it behind.
+    A batch that is decided, and not settled yet, is under way: what shares a tie with it stays where it is,
+    and so does an item whose ties are not all known, with what came after it.
     """
 
     def __init__(self, size: int, claims: Callable[[T], Claims] = lambda _: _NO_CLAIMS) -> None:
@@ -72,6 +82,8 @@ class CommandQueue(Generic[T]):
         self._takers, self._drainers = threading.Condition(lock), threading.Condition(lock)
         self._taken = 0
         self._is_deciding = False
+        self._blocked: Ties | None = None
+        """What the last look could not get past; None where it got something."""
         self._under_way: dict[int, Ties] = {}
         self._closed = False
 
@@ -94,9 +106,16 @@ class CommandQueue(Generic[T]):
             if self._closed or self.is_full:
                 return False
             self._fresh.append(item)
-            if not self._is_deciding:
+            if not self._is_deciding and self._may_be_taken(item):
                 self._takers.notify()
             return True
+
+    def _may_be_taken(self, item: T) -> bool:
+        """Whether a look might find this one where the last one found nothing: each costs a lane its time."""
+        if self._blocked is None:
+            return True
+        ties, complete = self._claims(item)
+        return complete and self._blocked.isdisjoint(ties)
 
     def take(self, most: int) -> Taken[T]:
         """Wait for one, and until no other batch is being decided; then take what is there, at most so many.
@@ -121,20 +140,23 @@ class CommandQueue(Generic[T]):
         return Taken(items, [waiting.turn for waiting in again], self._put_off.ties)
 
     def _take_fresh(self, most: int, busy: set[Hashable]) -> list[T]:
-        if not busy:
+        self._blocked = None
+        if not self._under_way:
             return [self._fresh.popleft() for _ in range(min(most, len(self._fresh)))]
         taken: list[T] = []
         passed: list[T] = []
         while self._fresh and len(taken) < most and len(passed) < _MOST_PASSED:
-            item = self._fresh.popleft()
-            ties, complete = self._claims(item)
-            if (complete or not passed) and busy.isdisjoint(ties):
-                taken.append(item)
-                continue
-            passed.append(item)
-            busy.update(ties)  # nor does anything overtake it
+            ties, complete = self._claims(self._fresh[0])
             if not complete:
                 break
+            item = self._fresh.popleft()
+            if busy.isdisjoint(ties):
+                taken.append(item)
+            else:
+                passed.append(item)
+                busy.update(ties)  # nor does anything overtake it
+        if not taken:
+            self._blocked = _EVERYTHING if self._fresh else busy
         self._fresh.extendleft(reversed(passed))
         return taken
 
@@ -159,6 +181,7 @@ class CommandQueue(Generic[T]):
             self._taken -= len(taken.items)
             if self._under_way.pop(id(taken), None) is None:
                 self._is_deciding = False
+            self._blocked = None
             if len(self) or self._closed:
                 self._takers.notify_all()
             self._drainers.notify_all()

@@ -38,6 +38,7 @@ def worker() -> int:
     """``library worker``: take requests until SIGTERM."""
     import uvloop
     from nats.errors import TimeoutError as NoReplyError
+    from nats.js.errors import ServiceUnavailableError
 
     from contracts.connection import NoAnswerError
     from worker.bootstrap import UnsuitableServer
@@ -54,7 +55,10 @@ def worker() -> int:
     try:
         try:
             uvloop.run(Worker(settings).run())
-        except* NoReplyError:  # a cluster that has just formed, or lost a leader, answers a little later
+        except* (
+            NoReplyError,
+            ServiceUnavailableError,
+        ):  # a cluster that has just formed, or lost a leader, answers a little later
             print("library worker: NATS: JetStream does not answer yet; starting over", file=sys.stderr)
             _start_over()
     except NoAnswerError as problem:

@@ -9,6 +9,7 @@ Messages go like that, too, after a batch that failed: nats-server 2.15 was seen
 once its disk had been full.
 """
 
+import asyncio
 import json
 import uuid
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ MAX_MESSAGES = 1000
 _FEW = 12
 _AT_ONCE = 64
 _EXPECTED = "Nats-Expected-Last-Sequence"
-_WRONG_LAST_SEQUENCE = (10071, 10164)
+_EXPECTED_ID = "Nats-Expected-Last-Msg-Id"
+_WRONG_LAST = (10071, 10070, 10164)
 _ACK_SECONDS = 5.0
 
 
@@ -114,14 +116,30 @@ class StreamWriter:
         self._trusts_batches = True
 
     async def _singly(self, messages: Sequence[Message]) -> None:
-        """At once, each behind the one before it, or refused: so the last one's answer is that of all."""
+        """At once, each behind the one before it, or refused.
+
+        Messages that have ids name that of the one before them, too, so the last one's answer is that of all:
+        a sequence alone would as well be that of somebody else's message in the place of one of ours.
+        """
+        if any(headers.MESSAGE_ID not in message.headers for message in messages):
+            await self._each(messages)
+            return
         *first, last = messages
         parts: list[bytes] = []
-        for before, message in enumerate(first, self._last):
-            wire.encode(parts, message.subject, message.body, message.headers | {_EXPECTED: str(before)})
+        carried = {_EXPECTED: str(self._last)}
+        for number, message in enumerate(first, self._last + 1):
+            wire.encode(parts, message.subject, message.body, message.headers | carried)
+            carried = {_EXPECTED: str(number), _EXPECTED_ID: message.headers[headers.MESSAGE_ID]}
         if parts:
             wire.write(self._connection, parts)
-        self._last = self._sequence(await self._ask(last, {_EXPECTED: str(self._last + len(first))}))
+        self._last = self._sequence(await self._ask(last, carried))
+
+    async def _each(self, messages: Sequence[Message]) -> None:
+        replies = await asyncio.gather(
+            *(self._ask(message, {_EXPECTED: str(last)}) for last, message in enumerate(messages, self._last))
+        )
+        for reply in replies:
+            self._last = self._sequence(reply)
 
     async def _together(self, messages: Sequence[Message]) -> None:
         """As one atomic batch: all or none."""
@@ -148,7 +166,7 @@ class StreamWriter:
         """The sequence that an acknowledgement names."""
         acknowledgement: dict[str, Any] = json.loads(reply.data)
         if refusal := acknowledgement.get("error"):
-            kind = Fenced if refusal.get("err_code") in _WRONG_LAST_SEQUENCE else Refused
+            kind = Fenced if refusal.get("err_code") in _WRONG_LAST else Refused
             raise kind(f"{self._stream}: {refusal.get('description')} ({refusal.get('err_code')})")
         if acknowledgement.get("duplicate"):
             raise Refused(f"{self._stream}: holds a message of this id")

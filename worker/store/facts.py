@@ -289,7 +289,7 @@ def _statement(
 def load(transaction: Transaction, wanted: Wanted, *, lock: bool) -> Loaded:
     """The facts that ``wanted`` names. Locked, they stay true until the commit.
 
-    Raises ``StaleFacts`` where an entity got a new dependency between the finding and the locking.
+    Raises ``StaleFacts`` where there is an entity that was not there to be locked, such as a new dependency.
     """
     given = {
         "entities": rows.uuids(wanted.entity_ids),

@@ -20,11 +20,20 @@ WORKER: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """By table, what a worker does. Advisory locks, which lead and migrate, need no right."""
 
+FUNCTIONS: Final = ("require_rows", "require_time", "planner_estimate")
+"""What a worker has the database call. Everybody may, unless somebody took that right away."""
+
 _MISSING = """
 SELECT wanted.name, wanted.privilege
 FROM unnest(%(names)s::text[], %(privileges)s::text[]) WITH ORDINALITY AS wanted (name, privilege, position)
 WHERE NOT has_table_privilege(to_regclass(wanted.name), wanted.privilege)
 ORDER BY wanted.position
+"""
+_CLOSED = """
+SELECT proname FROM pg_proc
+WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(%(names)s)
+    AND NOT has_function_privilege(oid, 'EXECUTE')
+ORDER BY proname
 """
 _FOREIGN = """
 SELECT relname FROM pg_class JOIN unnest(%(names)s::text[]) AS ours ON pg_class.oid = to_regclass(ours)
@@ -42,8 +51,8 @@ class Role:
     """Who is logged in, and what they may do; names are quoted as SQL has them.
 
     ``schema`` is where tables are found and made, None where none on the search path may be used. ``missing``
-    is what ``WORKER`` names and is not granted, ``foreign`` are tables that another role owns; a table that
-    is not there is in neither.
+    is what ``WORKER`` and ``FUNCTIONS`` name and is not granted, ``foreign`` are tables that another role
+    owns; what is not there is in neither.
     """
 
     name: str
@@ -62,6 +71,8 @@ def of(connection: Connection) -> Role:
     missing: dict[str, tuple[str, ...]] = {}
     for table, privilege in connection.exec_driver_sql(_MISSING, {"names": names, "privileges": privileges}):
         missing[table] = (*missing.get(table, ()), privilege)
+    for function in connection.exec_driver_sql(_CLOSED, {"names": list(FUNCTIONS)}).scalars():
+        missing[f"FUNCTION {function}"] = ("EXECUTE",)
     foreign = connection.exec_driver_sql(_FOREIGN, {"names": list(WORKER)}).scalars()
     name, schema, database, creates, temporary = connection.exec_driver_sql(_ROLE).one()
     return Role(

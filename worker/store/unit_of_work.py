@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import psycopg2
 import sqlalchemy
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -133,14 +134,25 @@ class Session:
         if self._kept is None or self._kept.invalidated:
             self.close()
             self._kept = self.engine.connect()
-        with watched(self._kept):
-            yield self._kept
+        kept = self._kept
+        try:
+            with watched(kept):
+                yield kept
+        except BaseException:
+            if not kept.invalidated and not _is_idle(kept):
+                kept.invalidate()  # whatever went wrong, nobody is to find a transaction under way in it
+            raise
 
     def close(self) -> None:
         """Give it back."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
+
+def _is_idle(connection: Connection) -> bool:
+    driver: Any = connection.connection.dbapi_connection
+    return not driver.closed and driver.info.transaction_status == TRANSACTION_STATUS_IDLE
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Answers on their way out: from the dispatcher's threads to the event loop, counted until they are sent."""
+"""Answers on their way out: from the dispatcher's threads to the event loop, and from there in one write."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
