@@ -280,3 +280,14 @@ def test_where_a_batch_fails_what_is_put_off_behind_another_holds_up_its_own_ent
     assert next(failing, None) is None
     assert [command for command, _ in answered] == [*first, keyed, reused, behind]
     assert [answer.code for _, answer in answered] == [None] * 4 + ["idempotency_key_reused", None]
+
+
+def test_a_command_that_its_rule_cannot_tell_the_needs_of_is_answered_all_the_same():
+    lane, answered = Lane(Records()), []
+    lane._sink = answered.extend
+    command = a_deploy(an_entity())._replace(request=None)
+
+    lane.submit(Ticket(command, None))
+
+    assert [(ticket.command, answer.code) for ticket, answer in answered] == [(command, "internal_error")]
+    assert not len(lane.write_queue)

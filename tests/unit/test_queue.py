@@ -241,3 +241,26 @@ def test_a_closed_queue_ends_when_what_is_under_way_left_nothing_behind():
     queue.settle(first)
     waiter.join(10)
     assert found == [["a2"]]
+
+
+def test_what_is_tied_to_a_batch_under_way_wakes_nobody_and_what_is_not_does():
+    looked_at, has_looked = [], threading.Event()
+
+    def claims(item):
+        looked_at.append(item)
+        has_looked.set()
+        return Claims(item[:1], complete=True)
+
+    queue, found = CommandQueue(1000, claims), []
+    queue.put("a-first")
+    begun(queue, 1)
+    queue.put("a-second")
+    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+    waiter.start()
+    assert has_looked.wait(10)
+    for number in range(100):
+        queue.put(f"a-{number}")
+    queue.put("b")
+    waiter.join(10)
+    assert found == [["b"]]
+    assert looked_at.count("a-second") == 2
