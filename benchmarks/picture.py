@@ -92,7 +92,7 @@ def _range(x: float, figures: Figures, colour: str, y: Callable[[float], float])
         _line(x - 6, y(figures.p99), x + 6, y(figures.p99), f'stroke="{colour}" stroke-width="2"'),
         _dot(x, y(figures.p999), 4, f'fill="none" stroke="{colour}" stroke-width="2"'),
         _dot(x, y(figures.p50), 5, f'fill="{colour}"'),
-        _text(x + 9, y(figures.p50) + 4, f"{figures.p50:.3g}", "ink"),
+        _text(x + 9, y(figures.p50) + 4, _number(figures.p50), "ink"),
     ]
 
 
@@ -135,6 +135,11 @@ def _line(x1: float, y1: float, x2: float, y2: float, drawn: str) -> str:
 
 def _dot(x: float, y: float, radius: int, drawn: str) -> str:
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" {drawn}/>'
+
+
+def _number(value: float) -> str:
+    """Three digits, and no exponent."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _text(x: float, y: float, words: str, kind: str, *, anchor: str = "start") -> str:
