@@ -149,10 +149,10 @@ async def test_more_agents_than_a_reply_holds_come_in_pages_of_4_mib(system, cal
         for some in batched(agents, MAX_MESSAGES):
             await writer.publish([Message(subject.format(agent), value, {}) for agent in some])
 
-        async with await LibraryClient.connect(system.nats_url) as client:
+        async with await LibraryClient.connect(system.nats_url, timeout=60) as client:
             request = ConvergenceRequest(environment="testing")
             body = request.model_dump_json().encode()
-            first = await connection.request(subjects.DEPLOY_CONVERGENCE, body, timeout=10)
+            first = await connection.request(subjects.DEPLOY_CONVERGENCE, body, timeout=60)
             found = [page.consumers async for page in pages(client.convergence, request)]
     finally:
         await connection.jetstream().purge_stream(stream, subject=subject.format("*"))
