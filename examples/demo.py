@@ -230,6 +230,7 @@ def hot_swap() -> None:
 def main() -> None:
     """Start everything, tell the story, stop everything."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
     began = time.monotonic()
     print("Starting nats-server, PostgreSQL, a worker and the HTTP gateway on this machine ...", flush=True)
     with everything() as addresses:
