@@ -163,13 +163,28 @@ def of_a_random_mix(dice, count):
     return [record for records in kept for record in records], commands
 
 
+def require_as_one_by_one(records, commands, changed, found):
+    """Every command has the answer, every entity the events, that they have where each is done by itself."""
+    expected = Records(*records)
+    answers = [expected.answers_to_all(command)[0] for command in commands]
+    told = {command.request_id: (answer.code, answer.replayed) for command, answer in found}
+    assert len(found) == len(told) == len(commands)
+    assert [told[command.request_id] for command in commands] == [
+        (answer.code, answer.replayed) for answer in answers
+    ]
+    for entity_id in expected.entities:
+        here, there = (
+            [(row.type, row.sequence) for row in each.events if row.entity_id == entity_id]
+            for each in (changed, expected)
+        )
+        assert here == there
+
+
 @pytest.mark.parametrize("failing", [0.0, 0.3], ids=["no batch fails", "some batches fail"])
 @pytest.mark.parametrize("seed", range(25))
 def test_whatever_is_put_off_every_command_finds_its_entity_as_if_they_came_one_by_one(seed, failing):
     dice = random.Random(seed)
     records, commands = of_a_random_mix(dice, 90)
-    expected = Records(*records)
-    answers = [expected.answers_to_all(command)[0] for command in commands]
 
     lane = Lane(Records(*records), splits=lambda: dice.random() < failing, batch_size=8)
     found, arriving = [], iter(commands)
@@ -179,25 +194,13 @@ def test_whatever_is_put_off_every_command_finds_its_entity_as_if_they_came_one_
             found += lane.batch()
     found += lane.rest()
 
-    told = {command.request_id: (answer.code, answer.replayed) for command, answer in found}
-    assert len(found) == len(told) == len(commands)
-    assert [told[command.request_id] for command in commands] == [
-        (answer.code, answer.replayed) for answer in answers
-    ]
-    for entity_id in expected.entities:
-        here, there = (
-            [(row.type, row.sequence) for row in each.events if row.entity_id == entity_id]
-            for each in (lane.records, expected)
-        )
-        assert here == there
+    require_as_one_by_one(records, commands, lane.records, found)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_with_both_lanes_at_work_every_command_finds_its_entity_as_if_they_came_one_by_one(seed):
     dice = random.Random(seed)
     records, commands = of_a_random_mix(dice, 90)
-    expected = Records(*records)
-    answers = [expected.answers_to_all(command)[0] for command in commands]
     lanes = Lanes(Records(*records), dice, batch_size=8)
     lanes.start()
     for command in commands:
@@ -206,17 +209,8 @@ def test_with_both_lanes_at_work_every_command_finds_its_entity_as_if_they_came_
     lanes.close()
 
     assert drained
-    told = {ticket.command.request_id: (answer.code, answer.replayed) for ticket, answer in lanes.answered}
-    assert len(lanes.answered) == len(told) == len(commands)
-    assert [told[command.request_id] for command in commands] == [
-        (answer.code, answer.replayed) for answer in answers
-    ]
-    for entity_id in expected.entities:
-        here, there = (
-            [(row.type, row.sequence) for row in each.events if row.entity_id == entity_id]
-            for each in (lanes.records, expected)
-        )
-        assert here == there
+    found = [(ticket.command, answer) for ticket, answer in lanes.answered]
+    require_as_one_by_one(records, commands, lanes.records, found)
 
 
 def test_while_one_lane_writes_the_other_one_decides():

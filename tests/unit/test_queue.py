@@ -232,14 +232,21 @@ def test_who_waits_for_a_batch_under_way_is_woken_by_its_end():
     assert found == [["a2"]]
 
 
-def test_a_closed_queue_ends_when_what_is_under_way_left_nothing_behind():
+def test_a_closed_queue_ends_only_when_what_waits_for_a_batch_under_way_is_taken_too():
     queue, found = of_names("a1", "a2"), []
     first = begun(queue, 1)
     queue.close()
-    waiter = threading.Thread(target=lambda: found.append(queue.take(9).items))
+
+    def take_all():
+        while (taken := queue.take(9)).items:
+            found.append(taken.items)
+            queue.settle(taken)
+
+    waiter = threading.Thread(target=take_all)
     waiter.start()
     queue.settle(first)
     waiter.join(10)
+    assert not waiter.is_alive()
     assert found == [["a2"]]
 
 
