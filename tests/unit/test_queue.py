@@ -1,5 +1,6 @@
 import threading
 
+from tests.system import eventually
 from worker.dispatch.queue import Claims, CommandQueue
 
 
@@ -147,6 +148,25 @@ def test_an_item_wakes_who_waits_for_one():
     queue.put("a")
     waiter.join(10)
     assert found == [["a"]]
+
+
+def test_of_those_who_wait_the_one_that_came_last_is_woken_first_and_in_the_end_all_are():
+    queue, served = CommandQueue(9), []
+
+    def wait_for_one(name):
+        served.append((name, take(queue, 1).items))
+
+    waiters = [threading.Thread(target=wait_for_one, args=[name]) for name in ("early", "late", "last")]
+    for number, waiter in enumerate(waiters):
+        waiter.start()
+        eventually(lambda: len(queue._takers) == number + 1)  # noqa: B023 - called before it changes
+    queue.put("a")
+    waiters[2].join(10)
+    queue.put("b")
+    waiters[1].join(10)
+    queue.close()
+    waiters[0].join(10)
+    assert served == [("last", ["a"]), ("late", ["b"]), ("early", [])]
 
 
 def of_names(*items):
