@@ -5,6 +5,7 @@ rollback, one in fifty has a deployment that failed. Events are numbered as the 
 than the stream's ``max_age``, so that what ``library check`` compares in the tables agrees.
 """
 
+import asyncio
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -145,6 +146,10 @@ ORDER BY s.at, n, s.sequence
 async def fill(client: Client, database: str, entities: int) -> None:
     """Write the history of so many entities into the database of a running product that has none yet."""
     await _make_template(client)
+    await asyncio.to_thread(_fill, database, entities)  # it takes minutes, in which nats-server asks for pongs
+
+
+def _fill(database: str, entities: int) -> None:
     with psycopg2.connect(database) as connection, connection.cursor() as cursor:
         write(cursor, entities)
     connection.autocommit = True
