@@ -146,7 +146,7 @@ ORDER BY s.at, n, s.sequence
 async def fill(client: Client, database: str, entities: int) -> None:
     """Write the history of so many entities into the database of a running product that has none yet."""
     await _make_template(client)
-    await asyncio.to_thread(_fill, database, entities)  # it takes minutes, in which nats-server asks for pongs
+    await asyncio.to_thread(_fill, database, entities)  # takes minutes, in which nats-server asks for pongs
 
 
 def _fill(database: str, entities: int) -> None:

@@ -127,9 +127,14 @@ def own(name: str) -> Span:
 
 def of_message(operation: str, subject: str, identity: str) -> dict[str, str]:
     """The attributes of a message by OpenTelemetry's conventions; it is to ``process`` or to ``send``."""
+    return {**of_subject(operation, subject), "messaging.message.id": identity}
+
+
+def of_subject(operation: str, subject: str) -> dict[str, str]:
+    """The same where the message has no id."""
     return {
         "messaging.system": "nats",
+        "messaging.operation.name": operation,
         "messaging.operation.type": operation,
         "messaging.destination.name": subject,
-        "messaging.message.id": identity,
     }

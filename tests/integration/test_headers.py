@@ -122,6 +122,23 @@ async def test_a_wrong_trace_context_is_no_fault(inbox):
         assert headers.ERROR not in reply.headers
 
 
+async def test_a_trace_of_megabytes_is_none_and_no_event_waits_behind_it(caller, connection):
+    entity = await caller.create()
+    heard = await connection.subscribe(f"library.events.deployment.completed.*.{entity['entity_id']}")
+    deploy = {"entity_id": entity["entity_id"], "environment": "staging", "deployed_by": "tests"}
+    parent = f"00-{uuid4().hex}-{uuid4().hex[:16]}-01"
+    endless = "x" * (connection.max_payload - 10_000)
+
+    await caller.ask(subjects.DEPLOY_REQUEST, {headers.TRACEPARENT: f"{parent}-{endless}"}, **deploy)
+    await caller.ask(
+        subjects.DEPLOY_REQUEST, {headers.TRACEPARENT: parent, headers.TRACESTATE: f"a={endless}"}, **deploy
+    )
+
+    first, second = [json.loads((await heard.next_msg(timeout=ANSWERED_WITHIN)).data) for _ in range(2)]
+    assert "traceparent" not in first
+    assert (second["traceparent"], "tracestate" in second) == (parent, False)
+
+
 @pytest.fixture(scope="module")
 def exposed():
     """A product of its own: what is sent here may silence a worker."""

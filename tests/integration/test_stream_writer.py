@@ -124,6 +124,21 @@ async def test_a_message_of_somebody_elses_between_ours_takes_the_place_of_none(
     assert await bodies(connection, stream) == ["m0", "x"]
 
 
+@pytest.mark.parametrize("count", [1, 3, 20])
+async def test_a_message_larger_than_the_server_takes_is_refused_with_what_to_do_and_nothing_is_sent(
+    connection, stream, writer, count
+):
+    *first, last = messages(stream, count)
+
+    with pytest.raises(Refused, match="max_payload"):
+        await writer.publish([*first, last._replace(body=b"x" * connection.max_payload)])
+
+    assert await bodies(connection, stream) == []
+    assert connection.stats["reconnects"] == 0
+    await writer.publish(messages(stream, count))
+    assert len(await bodies(connection, stream)) == count
+
+
 async def test_messages_without_ids_are_each_answered_for(connection, stream, writer):
     await writer.publish([Message(f"{stream}.{number}", b"%d" % number, {}) for number in range(5)])
     await writer.publish([Message(f"{stream}.5", b"5", {})])

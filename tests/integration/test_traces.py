@@ -1,12 +1,16 @@
 """Traces, as a collector receives them: from a caller over HTTP and NATS to the events' consumers."""
 
 import asyncio
+import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -76,6 +80,21 @@ def post(system, path, body, **carried):
             return response.status, json.loads(response.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
+
+
+def posted(system, path, body, told):
+    """The status of a POST whose headers may be given twice."""
+    address = urllib.parse.urlsplit(system.http_url)
+    with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=10)) as connection:
+        connection.putrequest("POST", path)
+        for name, value in [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            *told,
+        ]:
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        return connection.getresponse().status
 
 
 def a_deploy(entity, **fields):
@@ -251,6 +270,49 @@ async def test_a_request_without_a_trace_begins_one(traced, collector, caller, c
     *_, completed = await events_of(traced, connection, entity)
     trace_id = completed["traceparent"].split("-")[1]
     assert not only(collector.of(trace_id, PROCESS_DEPLOY), PROCESS_DEPLOY).parent
+
+
+@pytest.mark.parametrize("parents", [[], ["none"], [a_trace()[2], a_trace()[2]]])
+async def test_an_http_request_with_a_state_and_no_parent_begins_a_trace_of_its_own(
+    traced, collector, caller, connection, parents
+):
+    entity = await caller.create()
+    body = json.dumps(a_deploy(entity)).encode()
+    told = [*(("traceparent", parent) for parent in parents), ("tracestate", "us=1")]
+
+    assert (await asyncio.to_thread(posted, traced, "/api/v1/deployments", body, told)) == 201
+
+    *_, completed = await events_of(traced, connection, entity)
+    assert "tracestate" not in completed
+    trace_id = completed["traceparent"].split("-")[1]
+    assert not any(trace_id in parent for parent in parents)
+    spans = collector.of(trace_id, "POST /api/v1/deployments", SEND_DEPLOY, PROCESS_DEPLOY)
+    assert not only(spans, "POST /api/v1/deployments").parent
+
+
+async def test_two_lines_of_state_are_one_list_all_the_way_to_the_event(traced, caller, connection):
+    entity = await caller.create()
+    body = json.dumps(a_deploy(entity)).encode()
+    told = [("traceparent", a_trace()[2]), ("tracestate", "us=1"), ("tracestate", "them=2")]
+
+    assert (await asyncio.to_thread(posted, traced, "/api/v1/deployments", body, told)) == 201
+
+    *_, completed = await events_of(traced, connection, entity)
+    assert completed["tracestate"] == "us=1,them=2"
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_its_body_is_no_fault_of_ours(traced, collector):
+    trace_id, _, traceparent = a_trace()
+
+    with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(traced.http_url).port)) as leaving:
+        leaving.sendall(
+            b"POST /api/v1/deployments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\ntraceparent: %s\r\n\r\n{" % traceparent.encode()
+        )
+
+    span = only(collector.of(trace_id, "POST /api/v1/deployments"), "POST /api/v1/deployments")
+    assert not span.failed
+    assert not {"error.type", "http.response.status_code"} & span.attributes.keys()
 
 
 async def test_a_trace_that_is_not_recorded_is_passed_on_and_nothing_of_it_is_sent(

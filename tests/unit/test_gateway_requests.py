@@ -159,21 +159,45 @@ def test_known_headers_are_read_in_any_spelling_that_the_server_gives_and_others
     assert faults == []
 
 
-@pytest.mark.parametrize(
-    "value", [b"a\r\nNats-Msg-Id: b", b"a\nb", b"a\rb", b"a\x00", b"\x7f", b"caf\xe9", "ключ".encode()]
-)
+NOT_FOR_NATS = [
+    *(b"a\r\nNats-Msg-Id: b", b"a\nb", b"a\rb", b"a\x00", b"\x7f", b"caf\xe9"),
+    "ключ".encode(),
+]
+
+
+@pytest.mark.parametrize("value", NOT_FOR_NATS)
 def test_a_header_that_could_not_stand_in_nats_is_a_fault_of_it(value):
-    given, faults = read((b"traceparent", value))
+    given, faults = read((b"idempotency-key", value))
     assert given.forwarded == {}
-    assert [field for field, _ in faults] == [TRACEPARENT]
+    assert [field for field, _ in faults] == [IDEMPOTENCY_KEY]
 
 
-def test_a_header_given_twice_is_a_fault_save_for_a_list():
-    given, faults = read(
-        (b"tracestate", b"a=1"), (b"tracestate", b"b=2"), (b"if-match", b"1"), (b"if-match", b"1")
-    )
-    assert given.forwarded == {TRACESTATE: "a=1,b=2"}
+def test_a_header_given_twice_is_a_fault():
+    given, faults = read((b"if-match", b"1"), (b"if-match", b"1"))
+    assert given.forwarded == {}
     assert [field for field, _ in faults] == ["If-Match"]
+
+
+PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_trace_goes_on_and_its_states_are_one_list():
+    given, faults = read((b"traceparent", PARENT), (b"tracestate", b"a=1"), (b"tracestate", b" b=2"))
+    assert given.forwarded == {TRACEPARENT: PARENT.decode(), TRACESTATE: "a=1,b=2"}
+    assert faults == []
+
+
+@pytest.mark.parametrize("value", [*NOT_FOR_NATS, b"", b"none", PARENT + b"-" + b"x" * 60_000])
+def test_what_is_no_trace_goes_no_further_and_is_no_fault(value):
+    assert read((b"traceparent", value), (b"tracestate", b"a=1")) == (({}, None), [])
+    given, faults = read((b"traceparent", PARENT), (b"tracestate", value))
+    assert (given.forwarded, faults) == ({TRACEPARENT: PARENT.decode()}, [])
+
+
+def test_a_trace_with_two_parents_or_none_is_none():
+    state = (b"tracestate", b"a=1")
+    assert read((b"traceparent", PARENT), (b"traceparent", PARENT), state) == (({}, None), [])
+    assert read(state) == (({}, None), [])
 
 
 def seconds_left(forwarded):

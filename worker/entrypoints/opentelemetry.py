@@ -31,9 +31,9 @@ from opentelemetry.trace import (
     TraceState,
 )
 
-from contracts.problems import PROBLEMS
+from contracts.problems import PROBLEMS, ProblemError
 from worker.domain.trace import Trace
-from worker.tracing import NO_SPAN, Attributes, Kind, Span
+from worker.tracing import NO_SPAN, Attributes, Kind, Span, of_subject
 
 _KINDS: dict[Kind, SpanKind] = {
     "server": SpanKind.SERVER,
@@ -43,7 +43,8 @@ _KINDS: dict[Kind, SpanKind] = {
     "internal": SpanKind.INTERNAL,
 }
 _NOTHING: Attributes = {}
-_SERVERS_FAULT = 500
+_FAULTS = ("internal_error", "unavailable", "no_answer")
+"""The codes that are a fault of ours; others are answers."""
 _CLOSE_SECONDS = 2.0
 _PART = re.compile(r"\b(\w+) AS (?:MATERIALIZED )?\(")
 _ABOUT = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|FROM)\s+(\w+)\b(?!\()", re.IGNORECASE)
@@ -85,12 +86,7 @@ class OpenTelemetry:
         if not api.get_current_span().get_span_context().is_valid:
             yield NO_SPAN
             return
-        attributes = {
-            "messaging.system": "nats",
-            "messaging.operation.type": "send",
-            "messaging.destination.name": subject,
-        }
-        with self._current(f"send {subject}", SpanKind.CLIENT, attributes) as span:
+        with self._current(f"send {subject}", SpanKind.CLIENT, of_subject("send", subject)) as span:
             yield _Span(span)
 
     @contextmanager
@@ -152,7 +148,7 @@ class OpenTelemetry:
             try:
                 yield span
             except BaseException as error:
-                span.set_attribute("error.type", getattr(error, "code", None) or type(error).__name__)
+                span.set_attribute("error.type", _error_type(error))
                 span.set_status(StatusCode.ERROR)
                 raise
 
@@ -178,12 +174,19 @@ class _Span:
         """It is over; a refusal is the caller's matter, a fault is ours."""
         if code:
             self._span.set_attribute("error.type", code)
-            if code not in PROBLEMS or PROBLEMS[code].status >= _SERVERS_FAULT:  # type: ignore[index]
+            if code not in PROBLEMS or code in _FAULTS:
                 self._span.set_status(StatusCode.ERROR)
         if name:
             self._span.update_name(name)
         self._span.set_attributes(attributes)
         self._span.end()
+
+
+def _error_type(error: BaseException) -> str:
+    """A problem's code, PostgreSQL's SQLSTATE, or the kind of exception."""
+    if isinstance(error, ProblemError):
+        return error.code
+    return getattr(getattr(error, "orig", None), "pgcode", None) or type(error).__name__
 
 
 @contextmanager

@@ -32,6 +32,7 @@ _EXPECTED = "Nats-Expected-Last-Sequence"
 _EXPECTED_ID = "Nats-Expected-Last-Msg-Id"
 _WRONG_LAST = (10071, 10070, 10164)
 _ACK_SECONDS = 5.0
+_HEADER_BYTES = 4096
 
 
 class Message(NamedTuple):
@@ -103,6 +104,7 @@ class StreamWriter:
         Raises ``InDoubt``, ``Fenced`` or ``Refused``; then the first of them may be stored, or none, but none
         without those before it.
         """
+        self._require_size(messages)
         in_batch = self._trusts_batches and len(messages) > _FEW
         self._trusts_batches = not in_batch
         try:
@@ -114,6 +116,13 @@ class StreamWriter:
         except NatsError as error:
             raise InDoubt(self._stream) from error
         self._trusts_batches = True
+
+    def _require_size(self, messages: Sequence[Message]) -> None:
+        largest, most = max(len(each.body) for each in messages), self._connection.max_payload
+        if self._connection.is_connected and largest + _HEADER_BYTES > most:
+            raise Refused(
+                f"a message of {largest} bytes is more than nats-server takes: raise its max_payload, {most}"
+            )
 
     async def _singly(self, messages: Sequence[Message]) -> None:
         """At once, each behind the one before it, or refused.

@@ -1,7 +1,7 @@
 """A caller's HTTP headers: what goes on to NATS, how long to wait, and which revision is expected."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -22,10 +22,10 @@ MARGIN = 0.5
 """Seconds past the deadline in which a worker's own word on it is still awaited."""
 
 Fault = tuple[str, str]
-RawHeaders = Iterable[tuple[bytes, bytes]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
-_FORWARDED = (IDEMPOTENCY_KEY, MESSAGE_ID, DEADLINE, TRACEPARENT, TRACESTATE)
-_READ = {name.lower().encode(): name for name in (*_FORWARDED, IF_MATCH)}
+_READ = {name.lower().encode(): name for name in (IDEMPOTENCY_KEY, MESSAGE_ID, DEADLINE, IF_MATCH)}
+_PARENT, _STATE = TRACEPARENT.encode(), TRACESTATE.encode()
 _PRINTABLE = re.compile(rb"[\x20-\x7e]*")
 _ETAG = re.compile(r'(?:"(?P<quoted>\d{1,19})"|(?P<bare>\d{1,19}))', re.ASCII)
 _KEYS = (IDEMPOTENCY_KEY.lower().encode(), MESSAGE_ID.lower().encode())
@@ -39,8 +39,13 @@ class Read(NamedTuple):
 
 
 def read(raw: RawHeaders, faults: list[Fault]) -> Read:
-    """The known headers; ``faults`` gets what could not stand in a NATS header or is ambiguous."""
-    given: dict[str, str] = {}
+    """The known headers; ``faults`` gets what could not stand in a NATS header or is ambiguous.
+
+    A wrong trace context is no fault: it goes no further, and what the caller asked for is done (W3C Trace
+    Context 4.3).
+    """
+    begun = trace(raw)
+    given = dict(begun.headers) if begun else {}
     for lowered, value in raw:
         name = _READ.get(lowered)
         if name is None:
@@ -51,8 +56,6 @@ def read(raw: RawHeaders, faults: list[Fault]) -> Read:
         text = value.decode("ascii").strip()
         if name not in given:
             given[name] = text
-        elif name == TRACESTATE:  # W3C Trace Context 3.3: several are one list
-            given[name] = f"{given[name]},{text}"
         else:
             faults.append((name, "must be given once"))
     return Read(if_match=given.pop(IF_MATCH, None), forwarded=given)
@@ -97,11 +100,12 @@ def expected_revision(if_match: str | None, faults: list[Fault]) -> int | None:
 
 
 def trace(raw: RawHeaders) -> Trace | None:
-    """The trace that a request is a part of."""
-    given: dict[bytes, str] = {}
-    for name, value in raw:
-        given.setdefault(name, value.decode("latin-1"))
-    return Trace.read(given.get(TRACEPARENT.encode()), given.get(TRACESTATE.encode()))
+    """The trace that a request is a part of; two parents are none, several states are one list (3.2, 3.3)."""
+    parents = [value.decode("latin-1").strip() for name, value in raw if name == _PARENT]
+    if len(parents) != 1:
+        return None
+    states = [value.decode("latin-1").strip() for name, value in raw if name == _STATE]
+    return Trace.read(parents[0], ",".join(states))
 
 
 def request_id(raw: RawHeaders) -> str:

@@ -22,7 +22,7 @@ class TracedRequests:
         if scope["type"] != "http" or not _concerns_the_library(scope):
             await self._app(scope, receive, send)
             return
-        status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+        status: int | None = None
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -40,13 +40,11 @@ class TracedRequests:
                 await self._app(scope, receive, answer)
             finally:
                 route = _route(scope)
+                known = {"http.response.status_code": status, "http.route": route}
                 span.end(
-                    str(status) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None,
+                    str(status) if status and status >= HTTPStatus.INTERNAL_SERVER_ERROR else None,
                     name=f"{method} {route}" if route else method,
-                    attributes={
-                        "http.response.status_code": status,
-                        **({"http.route": route} if route else {}),
-                    },
+                    attributes={name: value for name, value in known.items() if value},
                 )
 
 

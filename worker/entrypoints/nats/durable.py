@@ -5,6 +5,7 @@ with the outcome. While the answer is ``busy`` or ``unavailable`` the command wa
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +16,8 @@ from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.message import NatsMessage
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig
-from nats.js.errors import APIError
 
 from contracts import headers, subjects
 from contracts.metrics import SECONDS
@@ -150,7 +151,8 @@ class DurableCommands:
 
     async def _hold(self, taken: _Taken, command: Command[Any]) -> None:
         """Keep it a while and submit it again; where the worker stops, another may have it."""
-        await taken.message.in_progress()
+        with contextlib.suppress(NatsError):  # unheard, it is delivered again, and its key finds the outcome
+            await taken.message.in_progress()
         try:
             async with asyncio.timeout(_HOLD_SECONDS):
                 await self._stopping.wait()
@@ -168,7 +170,7 @@ class DurableCommands:
             await self._broker.connection.jetstream().publish(
                 subjects.dead_letter(message.subject), message.data, headers=carried
             )
-        except (APIError, TimeoutError) as error:
+        except (NatsError, TimeoutError) as error:
             log.warning("dead_letter_failed", because=type(error).__name__)
             taken.span.end("unavailable")
             return  # it is delivered again
