@@ -2,14 +2,23 @@
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js.api import Header
+from nats.protocol import parser
 
 from contracts.problems import ProblemError
 
 _log = logging.getLogger(__name__)
+_STORED = b"$JS.ACK."
+# A subject ends where nats-server ends it. nats-py has it end at any white space, such as a form feed, and
+# then reads nothing more.
+_NAMES = rb"([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?"
+_MESSAGE = re.compile(rb"\AMSG[ \t]+" + _NAMES + rb"(\d+)\r\n")
+_MESSAGE_WITH_HEADERS = re.compile(rb"\AHMSG[ \t]+" + _NAMES + rb"(\d+)[ \t]+(\d+)\r\n")
 
 
 class NoAnswerError(ProblemError):
@@ -20,11 +29,14 @@ class NoAnswerError(ProblemError):
 
 
 def sturdy(connection: Client) -> Client:
-    """The connection, no longer silenced for good by one message whose header block cannot be read.
+    """The connection, no longer silenced, for good or again and again, by one message that it cannot read.
 
-    nats-py 2.16 lets the exception end its reading; here such a message has no headers.
+    nats-py 2.16 lets an exception end its reading. Here a message whose header block cannot be read has no
+    headers, and in a subject that is no UTF-8 stands U+FFFD for what is none. A message of a stream is no
+    status of JetStream's, which nats-py would take it for, whatever headers it was stored with.
     """
-    read = connection._process_headers  # noqa: SLF001 - the one place where it can be caught
+    parser.MSG_RE, parser.HMSG_RE = _MESSAGE, _MESSAGE_WITH_HEADERS
+    read, build = connection._process_headers, connection._build_message  # noqa: SLF001 - where it can be caught
 
     async def read_or_none(block: bytes | None) -> dict[str, str] | None:
         try:
@@ -33,8 +45,21 @@ def sturdy(connection: Client) -> Client:
             _log.info("nats_headers_unreadable error=%s", type(error).__name__)
             return None
 
+    def build_any(sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None) -> Any:
+        if headers and Header.STATUS in headers and reply.startswith(_STORED):
+            headers = {name: value for name, value in headers.items() if name != Header.STATUS}
+        try:
+            return build(sid, subject, reply, data, headers)
+        except UnicodeDecodeError:
+            return build(sid, _readable(subject), _readable(reply), data, headers)
+
     connection._process_headers = read_or_none  # type: ignore[assignment, method-assign]  # noqa: SLF001
+    connection._build_message = build_any  # type: ignore[method-assign]  # noqa: SLF001
     return connection
+
+
+def _readable(subject: bytes) -> bytes:
+    return subject.decode(errors="replace").encode()
 
 
 async def connect(url: str, *, within: float = 5.0, name: str = "library-client", **options: Any) -> Client:

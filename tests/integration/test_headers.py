@@ -12,6 +12,7 @@ import pytest
 from contracts import headers, subjects
 from contracts.endpoints import ENDPOINTS
 from contracts.examples import example
+from tests.conftest import Caller
 from tests.events import announced
 from tests.inbox import ANSWERED_WITHIN, Inbox, fields, problem_of
 from tests.system import System
@@ -192,6 +193,51 @@ async def test_a_worker_answers_and_outlives_any_block_of_header_bytes(exposed, 
     await connection.close()
 
     assert first.startswith(b"HMSG " + wire.inbox)
+
+
+NO_NAMES = {
+    "no UTF-8": b"_INBOX.\xff\xfe",
+    "a form feed": b"_INBOX.a\x0cb",
+    "a vertical tab": b"_INBOX.a\x0bb",
+    "a no-break space": "_INBOX.a\xa0b".encode(),
+    "half a surrogate pair": b"_INBOX.\xed\xa0\x80",
+}
+
+
+@pytest.mark.parametrize("name", NO_NAMES.values(), ids=NO_NAMES)
+async def test_a_worker_and_its_relay_outlive_any_bytes_in_a_reply_subject(exposed, name):
+    connection = await nats.connect(exposed.nats_url)
+    with closing(Wire(exposed.nats.port)) as wire:
+        for subject in (subjects.ENVIRONMENT_LIST, subjects.OUTBOX_WAKE):
+            wire.write(b"PUB %s %s 2\r\n{}\r\n" % (subject.encode(), name))
+        wire.write(b"PING\r\n")
+        assert await asyncio.to_thread(wire.file.readline) == b"PONG\r\n"
+    async with Inbox(connection) as inbox:
+        await inbox.only_reply(subjects.ENVIRONMENT_SET, json.dumps({"environment": "testing"}).encode())
+    await connection.close()
+
+    announced(exposed, ANSWERED_WITHIN)
+    assert not [line for line in exposed.workers[0].lines if "nats_disconnected" in line]
+
+
+@pytest.mark.parametrize("status", [b"404", b"100", b"500", b"7", b"\xff"])
+async def test_a_stored_command_is_carried_out_whatever_status_its_headers_tell(exposed, status):
+    connection = await nats.connect(exposed.nats_url)
+    entity = await Caller(connection).create()
+    heard = await connection.subscribe(f"library.events.deployment.completed.*.{entity['entity_id']}")
+    body = {"entity_id": entity["entity_id"], "environment": "staging", "deployed_by": "tests"}
+    for block in (
+        b"NATS/1.0 %s\r\nNats-Msg-Id: %s\r\n\r\n",
+        b"NATS/1.0\r\nStatus: %s\r\nNats-Msg-Id: %s\r\n\r\n",
+    ):
+        with closing(Wire(exposed.nats.port)) as wire:
+            told = block % (status, uuid4().hex.encode())
+            stored = await asyncio.to_thread(
+                wire.request, subjects.COMMAND_DEPLOY, told, json.dumps(body).encode()
+            )
+            assert stored.startswith(b"MSG ")
+        await heard.next_msg(timeout=ANSWERED_WITHIN)
+    await connection.close()
 
 
 async def test_the_relay_outlives_any_block_of_header_bytes(exposed):

@@ -73,7 +73,13 @@ async def test_no_reply_ends_up_in_a_stream_or_a_bucket(system, connection, inbo
     jetstream = connection.jetstream()
 
     for place in (ghost, subjects.bucket_subject(subjects.ACTIVE_BUCKET, key)):
-        await connection.publish(subjects.ENVIRONMENT_LIST, b"", reply=place)
+        for subject in (
+            subjects.ENVIRONMENT_LIST,
+            "$SRV.PING",
+            "$SRV.INFO",
+            f"$SRV.STATS.{subjects.SERVICE}",
+        ):
+            await connection.publish(subject, b"", reply=place)
     await inbox.nothing_before_the_next_answer()
 
     announced(system)

@@ -1,5 +1,6 @@
 """What agents say that they run: the bucket ``library-applied``, which they write and the product reads."""
 
+import asyncio
 from uuid import UUID
 
 from nats.aio.client import Client
@@ -11,9 +12,11 @@ from contracts.deployments import AGENT_NAME
 from contracts.environments import EnvironmentName
 from contracts.ids import Id, id_of
 from contracts.ordered import OrderedMessages
+from contracts.problems import ProblemError
 from worker.domain.convergence import Applied
 
 _TOKENS = 3
+_PATIENCE = 15.0
 _DELETED = ("KV-Operation", "Nats-Marker-Reason")  # NATS ADR-8, ADR-43
 
 
@@ -24,14 +27,17 @@ class _Latest(OrderedMessages):
         return ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
 
     async def all(self) -> list[Msg]:
-        """All of them. Raises ``ProblemError`` where the bucket is away."""
-        found: list[Msg] = []
-        async with self:
-            while (message := await self._next()) is not None:
-                found.append(message)
-                if message.metadata.num_pending == 0:
-                    break
-        return found
+        """All of them. Raises ``ProblemError`` where the bucket is away, or not read in time."""
+        found: dict[str, Msg] = {}
+        try:
+            async with asyncio.timeout(_PATIENCE), self:
+                while (message := await self._next()) is not None:
+                    found[message.subject] = message  # a consumer that is made again begins again
+                    if message.metadata.num_pending == 0:
+                        break
+        except TimeoutError:
+            raise ProblemError("unavailable", "What the agents run was not read in time.") from None
+        return [*found.values()]
 
 
 async def applied(connection: Client, environment: EnvironmentName) -> tuple[Applied, ...]:

@@ -25,6 +25,7 @@ class Discovery:
         version: str,
         endpoints: Iterable[Endpoint],
         outcomes: Mapping[str, Outcomes],
+        reply_prefixes: tuple[str, ...],
     ) -> None:
         self._identity = {
             "name": subjects.SERVICE,
@@ -34,6 +35,7 @@ class Discovery:
         }
         self._endpoints = tuple(endpoints)
         self._outcomes = outcomes
+        self._reply_prefixes = reply_prefixes
         self._started = datetime.now(UTC)
 
     async def start(self, connection: Client) -> None:
@@ -42,7 +44,7 @@ class Discovery:
         for verb, answer in answers.items():
 
             async def reply(message: Msg, answer: Any = answer) -> None:
-                if message.reply:
+                if message.reply.startswith(self._reply_prefixes):  # else it might be a stream's subject
                     await message.respond(json.dumps(answer()).encode())
 
             root = f"$SRV.{verb}"

@@ -6,6 +6,7 @@ connection is shut, and psycopg2 raises ``OperationalError``. A server that answ
 time-outs end what takes too long.
 """
 
+import contextlib
 import os
 import socket
 import struct
@@ -26,9 +27,10 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 @dataclass(slots=True, eq=False)
 class _Wait:
-    """Somebody who waits on a socket (its number), for a server there, in doubt from a moment on."""
+    """Somebody who waits on a socket (number and inode), for a server there, in doubt from a moment on."""
 
     number: int
+    inode: int
     server: tuple[str, int]
     doubted_at: float
 
@@ -46,8 +48,8 @@ class SilenceWatch:
         """Shut this connection if its server falls silent meanwhile."""
         driver = connection.connection.dbapi_connection
         assert driver is not None
-        server = driver.info.host, driver.info.port
-        wait = _Wait(driver.fileno(), server, time.monotonic() + _DOUBT_SECONDS)
+        number, server = driver.fileno(), (driver.info.host, driver.info.port)
+        wait = _Wait(number, os.fstat(number).st_ino, server, time.monotonic() + _DOUBT_SECONDS)
         with self._lock:
             self._waits.add(wait)
         try:
@@ -68,11 +70,12 @@ class SilenceWatch:
                     self._shut(wait)
 
     def _shut(self, wait: _Wait) -> None:
-        with self._lock:
-            if wait in self._waits:  # else the number may be another's by now
+        with self._lock, contextlib.suppress(OSError):  # it may be closed by now, at either end
+            if wait in self._waits:
                 self._waits.discard(wait)
                 with socket.socket(fileno=os.dup(wait.number)) as silent:
-                    silent.shutdown(socket.SHUT_RDWR)
+                    if os.fstat(silent.fileno()).st_ino == wait.inode:  # else the number is another's
+                        silent.shutdown(socket.SHUT_RDWR)
 
 
 def _answers(host: str, port: int) -> bool:

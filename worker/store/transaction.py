@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from worker import tracing
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
+_READ_ONLY = "25006"  # read_only_sql_transaction
 _NO_PARAMETERS: dict[str, Any] = {}
 
 
@@ -103,9 +104,16 @@ class Transaction:
         return execution
 
     def _said_by_sqlalchemy(self, error: psycopg2.Error) -> BaseException:
-        """The error as SQLAlchemy says it; where the connection is gone, its pool begins anew."""
+        """The error as SQLAlchemy says it; where the connection is gone, its pool begins anew.
+
+        So it does where the server turns out to be a standby, or to take no writes for another reason.
+        """
         dialect = self.connection.dialect
-        gone = dialect.is_disconnect(error, self.connection.connection.dbapi_connection, self._cursor)  # type: ignore[arg-type]
+        gone = error.pgcode == _READ_ONLY or dialect.is_disconnect(
+            error,  # type: ignore[arg-type]
+            self.connection.connection.dbapi_connection,
+            self._cursor,
+        )
         if gone:
             self.connection.invalidate(error)
             self.connection.engine.dispose(close=False)

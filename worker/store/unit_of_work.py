@@ -22,6 +22,10 @@ _LOCKED = "55P03"  # lock_not_available: a migration, or somebody's session, hol
 _UNIQUE = "23505"
 _NUMBER_OF_THE_FUTURE = "22023"  # invalid_parameter_value
 _TRIES = 6
+# A firewall that forgets an idle connection must not be met by a batch that then waits for it.
+_KEPT_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
+# A standby, or a primary that became one, answers and takes no writes: one to look past.
+_WRITABLE = {"tcp_user_timeout": 5000, "target_session_attrs": "read-write"}
 _IN_DOUBT_SECONDS = 2.0
 _SOON_SECONDS = 1.0
 
@@ -100,8 +104,8 @@ def connect(
         connect_args={
             "application_name": name,
             "connect_timeout": 2,
-            "tcp_user_timeout": 0 if patient else 5000,
             "options": options,
+            **(_KEPT_ALIVE if patient else _KEPT_ALIVE | _WRITABLE),
         },
     )
     sqlalchemy.event.listen(engine, "connect", _read_ids_as_text)

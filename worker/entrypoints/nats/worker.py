@@ -115,6 +115,7 @@ class Worker:
             version=bootstrap.VERSION,
             endpoints=ENDPOINTS,
             outcomes=self.ingress.outcomes,
+            reply_prefixes=self.settings.reply_prefixes,
         )
         await discovery.start(client)
         await figures.tell(client, self.settings.reply_prefixes, self._figures)
