@@ -15,12 +15,12 @@ from worker.messaging.stream_writer import MAX_MESSAGES, Message, StreamWriter
 PLACE = "development"
 
 
-async def say(connection, entity, agent, value, environment=PLACE):
+async def say(connection, entity, agent, value, environment=PLACE, headers=None):
     """What an agent of any language writes."""
     key = subjects.applied_key(environment, entity["entity_id"], agent)
     subject = subjects.bucket_subject(subjects.APPLIED_BUCKET, key)
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
-    await connection.jetstream().publish(subject, body)
+    await connection.jetstream().publish(subject, body, headers=headers)
 
 
 def running(deployment, sequence):
@@ -55,6 +55,16 @@ async def test_it_tells_who_runs_what_is_active_and_who_does_not_since_when(call
     assert found["current"]["behind_since"] == retired["updated_at"]
     assert found["current"]["active_sequence"] is None
     assert found["idle"]["behind_since"] is None
+
+
+@pytest.mark.parametrize("status", ["7", "100", "404", "503"])
+async def test_a_status_among_an_agents_headers_holds_nobody_up(caller, connection, status):
+    entity = await caller.create()
+    active = await caller.deploy(entity, PLACE)
+    await say(connection, entity, "with-a-status", running(active, "2"), headers={"Status": status})
+    await say(connection, entity, "without", running(active, "2"))
+
+    assert (await of(caller, entity)).keys() == {"with-a-status", "without"}
 
 
 async def test_what_a_rollback_brings_back_is_what_the_agent_runs(caller, connection):
