@@ -15,7 +15,7 @@ from worker.messaging.stream_writer import MAX_MESSAGES, Message, StreamWriter
 PLACE = "development"
 
 
-async def say(connection, entity, agent, value, environment=PLACE, headers=None):
+async def say(connection, entity, agent, value, environment=PLACE, *, headers=None):
     """What an agent of any language writes."""
     key = subjects.applied_key(environment, entity["entity_id"], agent)
     subject = subjects.bucket_subject(subjects.APPLIED_BUCKET, key)
