@@ -15,12 +15,13 @@ from uuid import uuid4
 import pytest
 
 from contracts import headers, subjects
-from tests.events import assert_the_live_state_is_the_database, in_stream
+from tests.events import assert_the_live_state_is_the_database, in_stream, subjects_of
 from tests.system import System, eventually
 from tests.upkeep import checked, connected, library, library_beside, load, published, settings_of
 from worker.entrypoints.upkeep.backup import back_up
 from worker.entrypoints.upkeep.restore import restore as run
 from worker.entrypoints.upkeep.servers import Progress, Refusal
+from worker.messaging import refill
 from worker.store import backup, migrate, restore, schema, unit_of_work
 from worker.store.backup_file import BackupReader, BackupUnusable, BackupWriter, new_file
 from worker.store.stream_copy import StreamCopy
@@ -257,6 +258,38 @@ async def test_tables_and_stream_are_replaced_by_force_alone(lost, own_system):
     assert not further.stream_emptied
     assert further.published == calm.published - busy.published
     assert (await checked(own_system)).findings == []
+
+
+async def test_a_stream_that_says_an_event_otherwise_twice_or_out_of_order_is_filled_again(lost, own_system):
+    own_system.start_servers()
+    await restoring(own_system, lost.calm)
+
+    async def say(message, body):
+        async with connected(own_system) as caller, refill.ids_forgotten(caller.connection.jetstream()):
+            jetstream = caller.connection.jetstream()
+            await jetstream.delete_msg(subjects.EVENTS_STREAM, message.metadata.sequence.stream)
+            carried = {headers.MESSAGE_ID: message.headers[headers.MESSAGE_ID]}
+            await jetstream.publish(message.subject, body, headers=carried)
+
+    async def say_otherwise(first, last):
+        await say(last, json.dumps({**json.loads(last.data), "correlationid": "another"}).encode())
+
+    async def say_twice(first, last):
+        async with connected(own_system) as caller:
+            await caller.connection.jetstream().publish(last.subject, last.data)
+
+    async def say_late(first, last):
+        await say(first, first.data)
+
+    wrongs = {"event_altered": say_otherwise, "event_doubled": say_twice, "event_out_of_order": say_late}
+    for what, plant in wrongs.items():
+        async with connected(own_system) as caller:
+            stored = await in_stream(caller.connection, *subjects_of(lost.entities[0]))
+        await plant(stored[0], stored[-1])
+        assert what in {each.what for each in (await checked(own_system)).findings}
+
+        assert (await restoring(own_system, lost.calm, replace=True)).stream_emptied
+        assert (await checked(own_system)).findings == []
 
 
 async def test_what_a_restore_could_not_publish_is_published_by_the_next_worker(lost, own_system):

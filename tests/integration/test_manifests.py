@@ -1,6 +1,7 @@
 """``library apply``, ``diff`` and ``export`` against the running product."""
 
 import json
+import os
 import subprocess
 import sys
 from uuid import uuid4
@@ -45,6 +46,19 @@ deployments:
   - {{entity: base-{mark}, environment: production, config: {{only: here}}}}
 """)
     return path, mark
+
+
+def test_it_is_all_done_though_nobody_reads_on(system, library, manifest):
+    path, _ = manifest
+    reading, writing = os.pipe()
+    os.close(reading)
+    apply = [sys.executable, "-m", "worker", "apply", "-f", str(path)]
+
+    done = subprocess.run(apply, env=system.environment, stdout=writing, timeout=30, check=False)
+
+    os.close(writing)
+    assert done.returncode == 0
+    assert library("diff", "-f", str(path))[0] == 0
 
 
 def test_applied_twice_it_changes_nothing(library, manifest):
@@ -127,6 +141,13 @@ async def test_what_is_exported_and_applied_changes_nothing(library, own_system)
     await caller.deploy(old, "production")
     await caller.ask(subjects.ENTITY_UPDATE, entity_id=old["entity_id"], version="2.0.0", config={"new": 1})
     await caller.deploy(old, "staging", config_override={"deep": {"er": [1, 2.5, None, True]}})
+    bare = await caller.create(name="bare", config={}, parameters={})
+    await caller.deploy(bare, "production")
+    await caller.ask(
+        subjects.ENTITY_UPDATE, entity_id=bare["entity_id"], config={"new": 1}, parameters={"n": 1}
+    )
+    await caller.deploy(bare, "staging")
+    await caller.ask(subjects.ENTITY_UPDATE, entity_id=bare["entity_id"], version="3.0.0")
     await caller.create(name="123", dependencies=[{"name": "yes", "version": ">=1"}])
     await client.close()
     at = ["--nats-url", own_system.nats_url]

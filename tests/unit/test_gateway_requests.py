@@ -1,3 +1,4 @@
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -5,11 +6,13 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request as HttpRequest
 
 from contracts import subjects
 from contracts.deployments import DeploymentListRequest, DeployRequest
 from contracts.endpoints import BY_SUBJECT, ENDPOINTS
 from contracts.headers import DEADLINE, IDEMPOTENCY_KEY, TRACEPARENT, TRACESTATE
+from contracts.problems import ProblemError
 from worker.entrypoints.gateway import message_bodies, request_headers
 from worker.entrypoints.gateway.twins import Twin
 
@@ -302,3 +305,13 @@ def test_a_refusal_is_known_by_the_key_else_the_message_id_else_an_id_of_its_own
     assert request_headers.request_id([message_id]) == "id"
     assert request_headers.request_id([message_id, (b"idempotency-key", b"caf\xe9")]) == "id"
     assert request_headers.request_id([(b"nats-msg-id", b"x" * 256)]) != request_headers.request_id([])
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for():
+    async def nothing_comes():
+        await asyncio.Event().wait()
+
+    request = HttpRequest({"type": "http", "method": "POST", "headers": []}, nothing_comes)
+    with pytest.raises(ProblemError) as refused:
+        await message_bodies.read(request, within=0.01)
+    assert refused.value.code == "deadline_exceeded"

@@ -21,8 +21,9 @@ FROM unnest(%(positions)s::bigint[], %(event_ids)s::text[]::uuid[], %(digests)s:
 _INDEX = f"CREATE INDEX ON {TABLE} (event_id)"
 _ANALYZE = f"ANALYZE {TABLE}"
 
-# What an append could not bring into order: a message of no event here, and one of an event that follows
-# another of its entity which the stream lacks.
+# What an append could not bring into order: a message of no event here, of one that says something else, of
+# one that came before, or after a later one of its entity; and one of an event that follows another of its
+# entity which the stream lacks.
 _STRANGERS = f"""
 SELECT count(*) FROM {TABLE} m WHERE NOT EXISTS (SELECT 1 FROM events WHERE event_id = m.event_id)
 """  # noqa: S608 - made of constants
@@ -36,6 +37,19 @@ JOIN (
 ) last ON last.entity_id = missing.entity_id AND missing.sequence < last.sequence
 WHERE missing.created_at >= %(since)s
     AND NOT EXISTS (SELECT 1 FROM {TABLE} m WHERE m.event_id = missing.event_id)
+"""  # noqa: S608 - made of constants
+
+_ALTERED = f"""
+SELECT count(*) FROM {TABLE} m JOIN events e USING (event_id) WHERE m.digest <> {{digest}}
+"""  # noqa: S608 - made of constants
+_DOUBLED = f"SELECT count(event_id) - count(DISTINCT event_id) FROM {TABLE}"  # noqa: S608 - made of constants
+_DISORDERED = f"""
+SELECT count(*) FROM (
+    SELECT m.position < lag(m.position) OVER (PARTITION BY e.entity_id ORDER BY e.sequence) AS is_behind
+    FROM {TABLE} m JOIN events e USING (event_id)
+    WHERE e.sequence IS NOT NULL
+) followed
+WHERE is_behind
 """  # noqa: S608 - made of constants
 
 # A row for each event, since the relay reads so many rows at once. The order is that of the log as far as
@@ -102,9 +116,9 @@ class StreamCopy:
 
     def contradictions(self, since: datetime) -> int:
         """How many messages stand in the way of appending what the stream lacks of the time since."""
-        ((strangers,),) = self._transaction.execute(_STRANGERS)
-        ((displaced,),) = self._transaction.execute(_DISPLACED, {"since": since})
-        return int(strangers + displaced)
+        given = {"since": since}
+        counted = (_STRANGERS, _ALTERED.format(digest=EVENT_DIGEST), _DOUBLED, _DISORDERED, _DISPLACED)
+        return sum(int(count) for each in counted for ((count,),) in [self._transaction.execute(each, given)])
 
     def enqueue_missing(self, since: datetime) -> int:
         """Have the relay publish what the stream lacks of the time since; how many events that is.

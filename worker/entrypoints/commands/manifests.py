@@ -10,7 +10,7 @@ import yaml
 
 from contracts.deployments import Deployment
 from worker.entrypoints.commands.arguments import By, InEnvironment, example, login_name
-from worker.entrypoints.commands.output import printable
+from worker.entrypoints.commands.output import printable, read_or_not
 from worker.entrypoints.commands.progress import Progress
 from worker.entrypoints.commands.session import REFUSED, Session, asks
 from worker.entrypoints.manifests import execution, export, files, plan
@@ -158,7 +158,7 @@ class _Applying:
 
     def done(self, action: Action) -> None:
         """A step is done."""
-        with self._progress.aside():
+        with self._progress.aside(), read_or_not():
             _tell(self._session, action)
         self._done += 1
         self._says("Applying")
@@ -170,7 +170,7 @@ class _Applying:
 
     def _decided(self, deployment: Deployment) -> None:
         if not self._session.json:
-            with self._progress.aside():
+            with self._progress.aside(), read_or_not():
                 sys.stdout.write(printable(f"= {_place(deployment)} is {deployment.status}") + "\n")
                 sys.stdout.flush()
 

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -55,6 +56,20 @@ def moment(at: datetime | None) -> str:
 def printable(text: str) -> str:
     """The text on one line, with nothing in it that steers a terminal."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+@contextmanager
+def read_or_not() -> Iterator[None]:
+    """What is written meanwhile is for whoever reads on; where nobody does any more, the work goes on."""
+    try:
+        yield
+    except BrokenPipeError:
+        stop_writing()
+
+
+def stop_writing() -> None:
+    """Have standard output, which nobody reads any more, lead nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write(view: Table | Record, *, to: TextIO | None = None) -> None:

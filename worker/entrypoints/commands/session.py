@@ -18,7 +18,15 @@ from contracts.connection import NoAnswerError
 from contracts.ids import new_id
 from contracts.problems import ProblemError
 from worker.entrypoints.commands.arguments import entity_or_id
-from worker.entrypoints.commands.output import Record, Table, json_text, problem_lines, write
+from worker.entrypoints.commands.output import (
+    Record,
+    Table,
+    json_text,
+    problem_lines,
+    read_or_not,
+    stop_writing,
+    write,
+)
 
 P = ParamSpec("P")
 
@@ -74,11 +82,12 @@ class Session:
 
     def show(self, reply: BaseModel, view: Table | Record) -> None:
         """Write a reply, or the view of it that people read."""
-        if self.json:
-            sys.stdout.write(f"{json_text(reply, indent=2)}\n")
-            sys.stdout.flush()
-        else:
-            write(view)
+        with read_or_not():
+            if self.json:
+                sys.stdout.write(f"{json_text(reply, indent=2)}\n")
+                sys.stdout.flush()
+            else:
+                write(view)
 
     def note(self, text: str) -> None:
         """Say something beside the result."""
@@ -134,7 +143,7 @@ async def _run(command: Callable[..., Awaitable[None]], common: Common, argument
         _say(_refusal(error), "refused", common)
         return REFUSED
     except BrokenPipeError:  # whoever read on has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_writing()
     return DONE
 
 

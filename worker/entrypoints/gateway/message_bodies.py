@@ -1,5 +1,6 @@
 """HTTP to message body: the path's fields, and those of the query or of the JSON body, as one object."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -25,8 +26,21 @@ _MAX_PARAMETERS = 100
 _MAX_NAME = 200
 
 
-async def read(request: Request) -> bytes:
-    """The body of ``request``. Raises ``payload_too_large`` once it is, without reading on."""
+async def read(request: Request, within: float) -> bytes:
+    """The body of ``request``, which must be there in so many seconds.
+
+    Raises ``deadline_exceeded``, or ``payload_too_large`` once it is, without reading on.
+    """
+    try:
+        async with asyncio.timeout(within):
+            return await _read(request)
+    except TimeoutError:
+        raise ProblemError(
+            "deadline_exceeded", f"The body did not arrive within {within:g} s; nothing was done."
+        ) from None
+
+
+async def _read(request: Request) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()

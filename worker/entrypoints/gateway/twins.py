@@ -80,7 +80,7 @@ def handler(twins: Mapping[str, Twin], connection: NatsConnection, request_timeo
         if request.method not in _SAFE:
             require_own_pages(request.scope["headers"])
         faults: list[request_headers.Fault] = []
-        body = await _read(request, request_timeout) if twin.takes_body else b""
+        body = await message_bodies.read(request, request_timeout) if twin.takes_body else b""
         read = request_headers.read(request.scope["headers"], faults)
         message = _message(twin, request, body, read.if_match, faults)
         if faults:
@@ -101,16 +101,6 @@ def _asks_to_wait(body: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(given, dict) and given.get(_WAIT) is True
-
-
-async def _read(request: Request, request_timeout: float) -> bytes:
-    try:
-        async with asyncio.timeout(request_timeout):
-            return await message_bodies.read(request)
-    except TimeoutError:
-        raise ProblemError(
-            "deadline_exceeded", f"The body did not arrive within {request_timeout:g} s; nothing was done."
-        ) from None
 
 
 def _message(

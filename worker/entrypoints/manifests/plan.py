@@ -12,7 +12,8 @@ from contracts.manifest import ManifestDeployment
 from worker.entrypoints.manifests.files import Wanted, order, require_no_faults
 
 _LEFT_ALONE = {"name", "created_by", "health_status"}
-_CONTENT = ("version", "config", "parameters")
+_DOCUMENTS = ("config", "parameters")
+_CONTENT = ("version", *_DOCUMENTS)
 _LATEST_FIRST: tuple[DeploymentStatus, ...] = ("pending", "deploying", "active")
 
 
@@ -126,7 +127,9 @@ async def _compare_deployment(
     }
     there = await _there(client, deployment.environment, present)
     was = _snapshot(there) if there else dict.fromkeys(_CONTENT)
-    if same(was, shall):
+    # An empty override is none to a deploy, and yet what is active may be empty, as an export then says.
+    literally = {name: value for name in _DOCUMENTS if (value := getattr(deployment, name)) is not None}
+    if same(was, shall) or same(was, shall | literally):
         plan.unchanged += 1
         plan.under_way += [there] if there and there.status in ("pending", "deploying") else []
         return

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from contracts import subjects
 from worker.entrypoints.upkeep.live import rebuild
@@ -26,6 +28,7 @@ from worker.store.transaction import Transaction
 from worker.store.unit_of_work import transaction
 
 _STANDSTILL = 30.0
+_PURGE = 120.0
 _LOOK_AGAIN = 0.1
 _FOREVER = timedelta(days=365_000)
 
@@ -56,9 +59,20 @@ async def restore(
             await streams.ensure(
                 client.jetstream(), max_age_days=settings.events_max_age_days, replicas=settings.replicas
             )
-            with transaction(engine) as connection:
-                await in_thread(lambda: _load(connection, reader, replace=replace, progress=progress))
-                emptied, waiting = await _enqueue(client, connection, replace=replace, progress=progress)
+            emptied = False
+            try:
+                with transaction(engine) as connection:
+                    await in_thread(lambda: _load(connection, reader, replace=replace, progress=progress))
+                    emptied, waiting = await _enqueue(client, connection, replace=replace, progress=progress)
+                    if emptied:  # last, so that a failure before leaves everything as it was
+                        await refill.empty(client.jetstream(timeout=_PURGE))
+            except (NatsError, TimeoutError, DBAPIError) as fault:
+                if not emptied:
+                    raise
+                raise Refusal(
+                    "the database is as it was, but the stream may be empty by now"
+                    f" ({type(fault).__name__}): run this restore again before any worker starts"
+                ) from fault
         await _publish(settings, client, engine, waiting, progress)
     finally:
         engine.dispose()
@@ -84,7 +98,7 @@ def _load(connection: Connection, reader: BackupReader, *, replace: bool, progre
 async def _enqueue(
     client: Client, connection: Connection, *, replace: bool, progress: Progress
 ) -> tuple[bool, int]:
-    """Write down what the stream lacks; whether it had to be emptied, and how many events wait."""
+    """Write down what the stream lacks; whether it has to be emptied, and how many events wait."""
     extent = await stream.extent(client, subjects.EVENTS_STREAM)
     copy = await in_thread(lambda: StreamCopy(Transaction(connection)))
     kept = 0
@@ -104,10 +118,7 @@ async def _enqueue(
         )
     if against:
         await in_thread(copy.forget)
-    waiting = await in_thread(lambda: copy.enqueue_missing(since))
-    if against:  # last, so that a failure before leaves everything as it was
-        await refill.empty(client.jetstream())
-    return bool(against), waiting
+    return bool(against), await in_thread(lambda: copy.enqueue_missing(since))
 
 
 async def _publish(

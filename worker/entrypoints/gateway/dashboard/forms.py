@@ -17,6 +17,7 @@ COOKIE = "library_form"
 """Holds what each form repeats in ``token``: another site can send a form here, but not read the cookie."""
 
 _MOST_FIELDS = 40
+_PATIENCE = 10.0
 _LONGEST_TOKEN = 64
 
 
@@ -30,10 +31,10 @@ async def fields(request: Request) -> dict[str, str]:
     """The form's fields without the empty ones.
 
     Raises ``ProblemError``: ``forbidden`` where it was not sent by a page of ours, ``invalid_request``,
-    ``payload_too_large``.
+    ``payload_too_large``, ``deadline_exceeded``.
     """
     require_own_pages(request.scope["headers"])
-    body = await message_bodies.read(request)
+    body = await message_bodies.read(request, _PATIENCE)
     try:
         pairs = parse_qsl(body.decode(), max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError:
