@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from contracts.deployments import OverrideStrategy
@@ -68,19 +68,27 @@ def _escaped(name: str) -> str:
 
 def digest(config: Document, parameters: Document) -> str:
     """SHA-256, in hex, of a snapshot: the same for equal JSON, however it is spaced, ordered or counted."""
-    texts = (_canonical(document) for document in (config, parameters))
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    return _digest(config.text, parameters.text)
 
 
-def _canonical(document: Document) -> str:
-    value = json.loads(document.text, parse_float=_number, parse_int=_number)
+@lru_cache(16)  # a snapshot in quarantine is deployed again and again; both documents have 1 MB at most
+def _digest(config: str, parameters: str) -> str:
+    return hashlib.sha256(f"{_canonical(config)}\n{_canonical(parameters)}".encode()).hexdigest()
+
+
+def _canonical(document: str) -> str:
+    value = json.loads(document, parse_float=_number, parse_int=_number)
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _number(text: str) -> list[Any]:
-    """A number by its digits and exponent: PostgreSQL may write 1e2 as 100, and keeps the zeros of 1.50."""
-    sign, digits, exponent = Decimal(text).as_tuple()
-    shown = "".join(map(str, digits)).lstrip("0")
+@lru_cache(1024)  # most numbers of a document stand there more than once
+def _number(text: str) -> tuple[str, str, int]:
+    """A number's sign, digits and exponent: PostgreSQL may write 1e2 as 100, and keeps the zeros of 1.50."""
+    mantissa, _, exponent = text.lower().partition("e")
+    whole, _, fraction = mantissa.removeprefix("-").partition(".")
+    shown = (whole + fraction).lstrip("0")
     kept = shown.rstrip("0")
-    assert isinstance(exponent, int)
-    return ["-" if sign and kept else "", kept, exponent + len(shown) - len(kept) if kept else 0]
+    if not kept:
+        return "", "", 0
+    shift = len(shown) - len(kept) - len(fraction)
+    return "-" if text[0] == "-" else "", kept, shift + int(exponent) if exponent else shift
