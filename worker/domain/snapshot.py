@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from contracts.deployments import OverrideStrategy
+from contracts.limits import MAX_DEPTH, MAX_DOCUMENT_BYTES
 from worker.domain.facts import Document
 
 
@@ -31,23 +33,37 @@ def merge_patch(target: Any, patch: Any) -> Any:
     return merged
 
 
-def difference(before: Any, after: Any, pointer: str = "") -> list[dict[str, Any]]:
-    """The JSON Patch (RFC 6902) that leads from ``before`` to ``after``; arrays are replaced whole."""
+def difference(before: Any, after: Any) -> list[dict[str, Any]]:
+    """The JSON Patch (RFC 6902) that leads from ``before`` to ``after``; arrays are replaced whole.
+
+    So are the members of the whole where their paths would be longer than a document may be: each change
+    below a name has that name in its path, which makes gigabytes of a small document with a long name.
+    """
+    operations, in_paths = [], 0
+    for operation in _operations(before, after, "", MAX_DEPTH):
+        in_paths += len(operation["path"])
+        if in_paths > MAX_DOCUMENT_BYTES:
+            return [*_operations(before, after, "", 1)]
+        operations.append(operation)
+    return operations
+
+
+def _operations(before: Any, after: Any, pointer: str, levels: int) -> Iterator[dict[str, Any]]:
+    """The operations at a pointer, and so many levels below it."""
     if equal(before, after):
-        return []
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return [{"op": "replace", "path": pointer, "value": after}]
-    operations: list[dict[str, Any]] = []
+        return
+    if not (levels and isinstance(before, dict) and isinstance(after, dict)):
+        yield {"op": "replace", "path": pointer, "value": after}
+        return
     for name, value in before.items():
         path = f"{pointer}/{_escaped(name)}"
         if name in after:
-            operations += difference(value, after[name], path)
+            yield from _operations(value, after[name], path, levels - 1)
         else:
-            operations.append({"op": "remove", "path": path})
+            yield {"op": "remove", "path": path}
     for name, value in after.items():
         if name not in before:
-            operations.append({"op": "add", "path": f"{pointer}/{_escaped(name)}", "value": value})
-    return operations
+            yield {"op": "add", "path": f"{pointer}/{_escaped(name)}", "value": value}
 
 
 def equal(one: Any, other: Any) -> bool:

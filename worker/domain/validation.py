@@ -166,7 +166,7 @@ def admits(dependency: Dependency, version: str) -> bool:
     return not dependency.specifier or _contains(dependency.specifier, version)
 
 
-@lru_cache(4096)  # to read one takes as long as the rest of a decision; an entity may have 1,000
+@lru_cache(16384)  # of 16 entities with all that they may have: to read one takes longer than to decide
 def _contains(specifier: str, version: str) -> bool:
     return SpecifierSet(specifier).contains(version, prereleases=True)
 
