@@ -14,11 +14,11 @@ from contracts.values import Cursor, Reply, Request
 class Applied(Reply):
     """What an agent runs: the value of its key in the bucket; both are None where it runs nothing.
 
-    ``sequence`` is that of the live configuration that it follows.
+    ``sequence`` is that of the live configuration that it follows, a whole number of 64 bits.
     """
 
     deployment_id: UUID | None
-    sequence: str | None = Field(pattern=r"^\d+$")
+    sequence: str | None = Field(pattern=r"^[0-9]{1,19}$")
     applied_at: datetime
 
 

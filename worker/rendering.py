@@ -8,7 +8,7 @@ import orjson
 from pydantic_core import from_json
 
 from contracts import subjects
-from contracts.limits import MAX_BODY_BYTES
+from contracts.limits import MAX_BODY_BYTES, MAX_DEPTH, MAX_MESSAGE_BYTES
 from contracts.problems import ProblemError
 from contracts.values import timestamp
 from worker.domain.changes import Event
@@ -212,18 +212,36 @@ def rejected(
     )
     _carry(message, trace)
     message["data"] = data
-    return orjson.dumps(message)
+    rendered = orjson.dumps(message)
+    if len(rendered) > MAX_MESSAGE_BYTES:
+        data["body"] = _beginning(command.body)
+        rendered = orjson.dumps(message)
+    return rendered
 
 
 def _body(body: bytes) -> orjson.Fragment | str:
-    """A command's body as it came if PostgreSQL, too, takes it for JSON; else its beginning as text."""
-    if len(body) <= MAX_BODY_BYTES and b"\\u0000" not in body:
-        try:
-            from_json(body, allow_inf_nan=False)
-        except ValueError:
-            pass
-        else:
-            return orjson.Fragment(body)
+    """A command's body as it came, if whoever reads the event can read it, too; else its beginning."""
+    return orjson.Fragment(body) if len(body) <= MAX_BODY_BYTES and _is_readable(body) else _beginning(body)
+
+
+def _is_readable(body: bytes) -> bool:
+    """Whether it is JSON for PostgreSQL, for readers of whole numbers up to 4,300 digits, and of floats."""
+    try:
+        from_json(body, allow_inf_nan=False)
+        return b"\\u0000" not in body and _is_flat(orjson.loads(body), MAX_DEPTH)
+    except ValueError:
+        return False
+
+
+def _is_flat(value: Any, levels: int) -> bool:
+    """Whether it is nested no deeper than so many levels."""
+    if not isinstance(value, dict | list):
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_flat(item, levels - 1) for item in items)
+
+
+def _beginning(body: bytes) -> str:
     return body[:_SHOWN_BYTES].decode(errors="replace").replace("\x00", "\ufffd")
 
 

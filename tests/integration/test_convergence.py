@@ -85,11 +85,19 @@ async def test_what_cannot_be_read_in_the_bucket_is_left_out(caller, connection)
     await say(connection, entity, "good", running(deployed, "2"))
     for agent, value in {"torn": b"{", "wrong": {"sequence": "x"}, "a" * 65: running(deployed, "2")}.items():
         await say(connection, entity, agent, value)
+    for agent, sequence in {"beyond": "1" * 20, "endless": "1" * 5_000_000, "arabic": "\u0661"}.items():
+        await say(connection, entity, agent, running(None, sequence))
     stranger = {"entity_id": entity["entity_id"].upper()}
     await say(connection, stranger, "shouting", running(deployed, "2"))
     await say(connection, entity, "elsewhere", running(deployed, "2"), environment="testing")
 
     assert list(await of(caller, entity)) == ["good"]
+    await connection.jetstream().purge_stream(
+        subjects.bucket_stream(subjects.APPLIED_BUCKET),
+        subject=subjects.bucket_subject(
+            subjects.APPLIED_BUCKET, subjects.applied_key(PLACE, entity["entity_id"], "endless")
+        ),
+    )
 
 
 async def test_its_http_twin_says_the_same(system, caller, connection):

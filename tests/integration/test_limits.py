@@ -7,9 +7,17 @@ import nats
 import pytest
 
 from contracts import headers, subjects
-from contracts.limits import MAX_BODY_BYTES, MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_KEY_CHARACTERS
+from contracts.deployments import KEPT_REPORTS
+from contracts.limits import (
+    MAX_BODY_BYTES,
+    MAX_DEPTH,
+    MAX_DETAILS_BYTES,
+    MAX_DOCUMENT_BYTES,
+    MAX_KEY_CHARACTERS,
+    MIN_SERVER_PAYLOAD,
+)
 from tests.conftest import Caller
-from tests.events import announced, in_stream, live, subjects_of
+from tests.events import announced, events_of, in_stream, live, names, subjects_of
 from tests.inbox import Inbox, problem_of
 from tests.refusals import refusal
 
@@ -67,6 +75,32 @@ async def test_the_largest_documents_are_deployed_listed_and_announced(system, c
     assert (value["config"], value["parameters"]) == (largest, largest)
     announced(system)
     assert len(await in_stream(connection, *subjects_of(entity))) == 2
+
+
+async def test_a_rollback_whose_event_nats_might_not_carry_is_refused_and_with_a_shorter_reason_it_is_done(
+    system, caller, connection
+):
+    largest = {"a": "x" * (MAX_DOCUMENT_BYTES - EMPTY_DOCUMENT_BYTES)}
+    long = "x" * (MAX_BODY_BYTES - 1024)
+    entity = await caller.create(config=largest, parameters=largest)
+    former = await caller.deploy(entity)
+    active = await caller.deploy(entity, reason=long)
+    report = {"deployment_id": active["deployment_id"], "reported_by": "tests", "status": "healthy"}
+    details = {"a": "x" * (MAX_DETAILS_BYTES - EMPTY_DOCUMENT_BYTES)}
+    for _ in range(KEPT_REPORTS):
+        await caller.ask(subjects.DEPLOY_HEALTH, **report, details=details)
+    before = await caller.get(active), await caller.get(former), await caller.entity(entity)
+
+    problem = await refusal(caller.rollback(active, reason=long))
+
+    assert problem["code"] == "payload_too_large"
+    assert "Shorten the reason" in problem["detail"]
+    assert (await caller.get(active), await caller.get(former), await caller.entity(entity)) == before
+    assert (await caller.rollback(active, reason="it smokes"))["status"] == "rolled_back"
+    *_, undone, again = await events_of(system, connection, entity)
+    assert names([undone, again]) == ["rolled_back", "reactivated"]
+    in_bytes = [len(message.data) for message in await in_stream(connection, *subjects_of(entity))]
+    assert max(in_bytes) < MIN_SERVER_PAYLOAD
 
 
 async def test_white_space_and_escapes_of_the_sender_do_not_count(inbox):

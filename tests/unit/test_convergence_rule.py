@@ -1,10 +1,15 @@
+import json
 from datetime import UTC
 
 import pytest
+from pydantic import ValidationError
 
+from contracts import convergence, subjects
 from contracts.convergence import Consumer
-from tests.unit.builders import LONG_AGO, NOW, SECOND, an_id
+from contracts.limits import MAX_PAGE_BYTES
+from tests.unit.builders import LONG_AGO, NOW, SECOND, a_command, an_id
 from worker import rendering
+from worker.dispatch.convergence import AppliedThere, answer
 from worker.domain.convergence import Applied, Beside, behind_since
 
 SWITCHED = NOW - 60 * SECOND
@@ -69,3 +74,29 @@ def test_a_consumer_that_is_not_behind_and_runs_nothing_is_rendered_with_nulls()
     )
     assert (shown.deployment_id, shown.applied_sequence, shown.active_sequence) == (None, None, None)
     assert shown.behind_since is None
+
+
+@pytest.mark.parametrize("sequence", ["", "-1", "1\n", "1.0", "x", "\u0661", "1" * 20, "1" * 5_000_000])
+def test_what_is_no_sequence_of_64_bits_is_no_report(sequence):
+    report = {"deployment_id": None, "applied_at": "2026-01-01T00:00:00Z"}
+    assert convergence.Applied(**report, sequence="9" * 19).sequence == "9" * 19
+    with pytest.raises(ValidationError):
+        convergence.Applied(**report, sequence=sequence)
+
+
+def test_an_agent_that_no_page_holds_hides_nobody_behind_it(monkeypatch):
+    def nothing_active(transaction, environment, asked):
+        return NOW, [Beside(None, None, None, None)] * len(asked)
+
+    monkeypatch.setattr("worker.store.convergence.beside", nothing_active)
+    agents = tuple(Applied(an_id(), "agent-7", None, "1" * digits) for digits in (1, MAX_PAGE_BYTES, 1, 1))
+    command = a_command(subjects.DEPLOY_CONVERGENCE, environment="staging")
+    for applied in (agents, agents[1:], agents[:2]):
+        cursor, found = None, []
+        while cursor is not None or not found:
+            request = AppliedThere(environment="staging", cursor=cursor, applied=applied)
+            page = json.loads(answer(command._replace(request=request), None))
+            found += [each["entity_id"] for each in page["consumers"]]
+            cursor = page["next_cursor"]
+            assert page["consumers"]
+        assert found == sorted(each.entity_id for each in applied)

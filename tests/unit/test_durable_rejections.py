@@ -1,5 +1,6 @@
 import json
 
+import orjson
 import pytest
 
 from contracts import subjects
@@ -186,3 +187,45 @@ def test_a_durable_rollback_is_put_off_like_any_other_and_rejected_only_when_it_
     (refused,) = records.answers(durable(a_rollback(active)))
     assert refused.code == "deployment_not_active"
     assert len(rejections(records)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"[" * 65 + b"]" * 65, b'{"a":' * 65 + b"1" + b"}" * 65, b"[" * 200 + b"]" * 200, b"[" * 2000),
+        *(b'{"a":1e400}', b"-1E999", b"[" + b"9" * 309 + b"]", b"9" * 5000, b"1e99999999999999999999"),
+        *(b'"\\u0000"', b'"\\ud800"', b'{"\\ud800":1}', b'"\xff"', b"\xef\xbb\xbf{}", b"NaN", b"Infinity"),
+        *(b"", b" ", b"{", b"nonsense", b'"\x01"', b'{"a":1}{}', b'"' + b"x" * 1024 * 1024 + b'"'),
+    ],
+    ids=lambda body: f"{body[:12]!r}, {len(body)}",
+)
+def test_a_rejected_body_that_a_reader_of_its_event_would_stumble_over_is_given_as_its_beginning(body):
+    records = Records()
+    records.answers(durable(a_deploy(an_entity()), body=body))
+    ((row, event),) = rejections(records)
+    assert event.data.body == body[:4096].decode(errors="replace")
+    assert orjson.loads(row.body) == json.loads(row.body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            b"[" * 64 + b"]" * 64,
+            b'{"a":' * 64 + b"1" + b"}" * 64,
+            b'{"a":1.50,"a":2}',
+            b" 1 ",
+            b'""',
+            b"null",
+        ),
+        *(b'{"n":1e300,"m":1e-400}', b"9" * 300, b"0." + b"1" * 5000, b'"\xc3\xbc"', b'"\\ud83d\\ude00"'),
+    ],
+    ids=lambda body: f"{body[:12]!r}, {len(body)}",
+)
+def test_a_rejected_body_that_all_can_read_is_given_as_it_came(body):
+    records = Records()
+    records.answers(durable(a_deploy(an_entity()), body=body))
+    ((row, event),) = rejections(records)
+    assert body in row.body
+    assert event.data.body == json.loads(body)
+    orjson.loads(row.body)

@@ -3,16 +3,21 @@
 import random
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from contracts import subjects
 from tests.unit.builders import (
     SECOND,
+    a_command,
     a_deploy,
     a_deployment,
     a_former,
     a_rollback,
+    a_setting,
     an_entity,
     an_id,
     an_update,
@@ -195,6 +200,91 @@ def test_whatever_is_put_off_every_command_finds_its_entity_as_if_they_came_one_
     found += lane.rest()
 
     require_as_one_by_one(records, commands, lane.records, found)
+
+
+@pytest.fixture
+def slowly(monkeypatch):
+    """Has each decision take so many seconds by the clock that batches look at."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(batch, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def takes(seconds):
+        def slow(decide):
+            def decided(*facts):
+                clock.now += seconds()
+                return decide(*facts)
+
+            return decided
+
+        slowed = {name: replace(each, decide=slow(each.decide)) for name, each in batch.OPERATIONS.items()}
+        monkeypatch.setattr(batch, "OPERATIONS", slowed)
+
+    return takes
+
+
+@pytest.mark.parametrize(("seconds", "at_once"), [(0.01, 10), (0.2, 3), (0.49, 2), (5, 1)])
+def test_where_decisions_take_long_the_rest_of_a_batch_is_put_off_and_keeps_its_order(
+    slowly, seconds, at_once
+):
+    slowly(lambda: seconds)
+    entities = [an_entity(f"entity-{number}") for number in range(5)]
+    lane = Lane(Records(*entities))
+    commands = [a_deploy(entity, reason=str(place)) for place in range(2) for entity in entities]
+    for command in commands:
+        lane.put(command)
+    first = lane.batch()
+    assert [command for command, _ in first] == commands[:at_once]
+    for entity in entities:
+        lane.put(late := a_deploy(entity))
+        commands.append(late)
+
+    answered = first + lane.rest()
+
+    assert {answer.code for _, answer in answered} == {None}
+    for entity in entities:
+        of_entity = [each for each in commands if str(each.request.entity_id) == entity.entity_id]
+        assert [each for each, _ in answered if each in of_entity] == of_entity
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.3], ids=["no batch fails", "some batches fail"])
+@pytest.mark.parametrize("seed", range(15))
+def test_where_decisions_take_long_every_command_finds_its_entity_as_if_they_came_one_by_one(
+    slowly, seed, failing
+):
+    dice = random.Random(seed)
+    records, commands = of_a_random_mix(dice, 90)
+    slowly(lambda: dice.choice([0.0, 0.1, 0.4]))
+    lane = Lane(Records(*records), splits=lambda: dice.random() < failing, batch_size=8)
+    found = []
+    for command in commands:
+        lane.put(command)
+        if dice.random() < 0.15:
+            found += lane.batch()
+    found += lane.rest()
+
+    require_as_one_by_one(records, commands, lane.records, found)
+
+
+def test_what_is_tied_by_a_name_or_by_an_environment_keeps_its_order_when_it_is_put_off(slowly):
+    slowly(lambda: 5)
+    lane = Lane(Records(), batch_size=4)
+    commands = [
+        *(a_command(subjects.ENTITY_CREATE, name=name, type="service", version="1") for name in "abcabc"),
+        *(a_setting(unhealthy_after=number) for number in (5, 6, 7)),
+    ]
+    for command in commands:
+        lane.put(command)
+
+    answered = lane.batch()
+    assert len(answered) == 1
+    answered += lane.rest()
+
+    codes = {command.request_id: answer.code for command, answer in answered}
+    assert [codes[command.request_id] for command in commands] == [
+        *(None, None, None, *["entity_name_taken"] * 3),
+        *(None, None, None),
+    ]
+    assert lane.records.environments["staging"].unhealthy_after == 7
 
 
 @pytest.mark.parametrize("seed", range(10))

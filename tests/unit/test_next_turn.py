@@ -27,6 +27,7 @@ from tests.unit.builders import (
     told,
 )
 from tests.unit.records import Records
+from worker.domain import validation
 
 
 def following(entity, *line, environment=None):
@@ -71,6 +72,18 @@ def test_what_is_no_longer_valid_at_its_turn_fails_by_the_system_and_the_next_ha
     assert (results["passed"], results["pre"]["passed"], results["post"]) == (False, False, None)
     assert len(results["pre"]["errors"]) == 2
     assert failed.error_logs == decision.events[1].reason == " ".join(results["pre"]["errors"])
+
+
+def test_of_a_whole_line_that_fails_each_specifier_is_read_once(monkeypatch):
+    entity = an_entity(health_status="unhealthy", dependencies=needing(*(f"cache>={n}" for n in range(200))))
+    cache = an_entity("cache", version="9.8.7")
+    line = [a_deploying(entity), *(a_pending(entity) for _ in range(100))]
+    read, specifier_set = [], validation.SpecifierSet
+    monkeypatch.setattr(validation, "SpecifierSet", lambda text: read.append(text) or specifier_set(text))
+    validation._contains.cache_clear()
+    decision = following(entity, cache, a_deployment(cache), *line)
+    assert told(decision)[1:] == [("failed", each.deployment_id, "system") for each in line[1:]]
+    assert len(read) == 200
 
 
 def test_in_an_environment_that_was_made_instant_those_in_line_become_active_one_after_the_other():

@@ -171,3 +171,16 @@ def test_only_what_differs_is_named_and_arrays_are_replaced_whole():
 def test_null_is_a_value_and_not_the_absence_of_one():
     assert difference({"a": None}, {}) == [{"op": "remove", "path": "/a"}]
     assert difference({}, {"a": None}) == [{"op": "add", "path": "/a", "value": None}]
+
+
+def test_of_a_long_name_above_many_changes_there_is_one_path():
+    name = "n" * 60_000
+    before, after = ({name: {str(each): sign * each for each in range(9000)}, "same": 1} for sign in (1, -1))
+    (operation,) = difference(before, after)
+    assert (operation["op"], operation["path"]) == ("replace", f"/{name}")
+    assert jsonpatch.apply_patch(before, [operation]) == after
+
+
+def test_what_has_changed_at_a_thousand_places_is_told_place_by_place():
+    before, after = ({"config": {str(each): sign * each for each in range(1, 1001)}} for sign in (1, -1))
+    assert len(difference(before, after)) == 1000

@@ -1,12 +1,14 @@
 import pytest
 
 from contracts.environments import ENVIRONMENTS
+from contracts.values import compact
 from tests.unit.builders import a_deployment, an_entity, an_environment, document, facts_of, needing
 from worker.domain.facts import EMPTY, Dependency
 from worker.domain.validation import (
     admits,
     as_decided,
     before_deployment,
+    listed,
     unmet_dependencies,
     unmet_dependents,
 )
@@ -193,6 +195,21 @@ def test_specifiers_are_read_as_pep_440_says(specifier, version, admitted):
     assert admits(Dependency(name="cache", specifier=specifier), version) is admitted
 
 
+def test_a_specifier_is_read_once_for_a_version(monkeypatch):
+    read = []
+    monkeypatch.setattr("worker.domain.validation.SpecifierSet", lambda text: read.append(text) or Any())
+    for version in ("71.0", "72.0", "71.0", "72.0"):
+        assert admits(Dependency(name="cache", specifier=">=71.7.1"), version)
+    assert read == [">=71.7.1"] * 2
+
+
+class Any:
+    """A specifier that everything satisfies."""
+
+    def contains(self, version, prereleases):
+        return True
+
+
 @pytest.mark.parametrize("version", ["2.0a1", "2.0b2", "2.0rc1", "2.0.dev3"])
 def test_a_pre_release_that_is_running_is_admitted_like_any_other_version(version):
     assert admits(Dependency(name="cache", specifier=">=1.0"), version)
@@ -212,6 +229,24 @@ def test_unmet_dependencies_are_a_sentence_each():
     facts = facts_of(entity, *running("queue", "1.0"), *running("store", "1.0"))
     assert len([*unmet_dependencies(entity, "staging", facts)]) == 2
     assert len([*unmet_dependencies(entity, "testing", facts)]) == 3
+
+
+def test_a_hundred_sentences_are_listed_each_once_and_one_more_counts_the_rest():
+    sentences = [f"Sentence {number}." for number in range(112)]
+    assert listed(sentences[:100] * 2) == (*sentences[:100],)
+    assert listed(sentences + sentences) == (*sentences[:100], "... and 12 more.")
+
+
+def test_a_dependency_that_is_named_often_and_at_length_is_named_once_and_at_most_a_hundred_times():
+    specifiers = [f"=={number}.{'0' * 240}" for number in range(1000)]
+    entity = an_entity(dependencies=needing(*(f"cache{each}" for each in specifiers)))
+    found = validation(entity, *running("cache", "5000"))
+    assert found["checks"]["dependencies"] is False
+    assert found["errors"][-1] == "... and 900 more."
+    assert len(found["errors"]) == 101
+    assert len(compact(found)) < 64 * 1024
+    again = an_entity(dependencies=needing(*["cache>9000"] * 1000))
+    assert len(validation(again, *running("cache", "5000"))["errors"]) == 1
 
 
 def test_only_active_dependents_whose_specifier_the_version_misses_are_unmet():

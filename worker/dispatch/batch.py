@@ -29,6 +29,8 @@ from worker.store.idempotency import Outcome, OutcomeKey
 from worker.store.transaction import Transaction
 
 _TICK = timedelta(microseconds=1)
+_MOST_SECONDS = 0.5
+"""Deciding goes on no longer; PostgreSQL ends a transaction in which nothing is asked for two seconds."""
 
 
 class Entry(NamedTuple):
@@ -94,9 +96,10 @@ def run(
 
     A command is put off to a later batch where it reads more of its entity than a former command of this one
     left up to date; so are the later commands of that entity, in their order. So are those whose entity or
-    key is ``held`` by a command that waits elsewhere, save the first ``again``, which came before it. What is
-    ``decided`` is told before it is written, with all that it is tied to. Raises what the store raises; what
-    stands against what is written here, the commit says.
+    key is ``held`` by a command that waits elsewhere, save the first ``again``, which came before it; and so
+    is what is left when deciding has taken half a second. What is ``decided`` is told before it is written,
+    with all that it is tied to. Raises what the store raises; what stands against what is written here, the
+    commit says.
     """
     loaded = facts.load(transaction, _wanted(entries), lock=True)
     batch = _Batch(loaded.facts, loaded.outcomes, _rejected_before(transaction, entries))
@@ -112,7 +115,7 @@ def run(
 
 def _ties(entry: Entry, facts: Facts) -> Ties:
     """What holds a command to its place: none of its entity, or with its key, is decided before its turn."""
-    return {tie for tie in (entry.needs.entity_in(facts), entry.key) if tie}
+    return {tie for tie in (entry.needs.entity_in(facts), entry.key, *entry.others) if tie}
 
 
 def _rejected_before(transaction: Transaction, entries: Sequence[Entry]) -> set[str]:
@@ -163,10 +166,21 @@ class _Batch:
         self.ledger = Ledger(self.facts)
 
     def result(self, entries: Sequence[Entry], again: int, held: Ties) -> Result:
-        """The answers to all; what is held elsewhere holds up only those behind the first ``again``."""
-        answers = [self.answer(entry) for entry in entries[:again]]
-        self.held |= held
-        answers += [self.answer(entry) for entry in entries[again:]]
+        """The answers to all there is time for, at least to one.
+
+        What is held elsewhere holds up only those behind the first ``again``.
+        """
+        answers: list[Answer | None] = []
+        end, is_any_decided = time.monotonic() + _MOST_SECONDS, False
+        for place, entry in enumerate(entries):
+            if is_any_decided and time.monotonic() > end:
+                answers += [None] * (len(entries) - place)
+                break
+            if place == again:
+                self.held |= held
+            answer = self.answer(entry)
+            is_any_decided = is_any_decided or answer is not None
+            answers.append(answer)
         waiting = (place for place, answer in enumerate(answers) if answer is None)
         put_off = {place: _ties(entries[place], self.facts) for place in waiting}
         return Result(answers, put_off, self.ledger.events, self.ledger.announced)
@@ -176,7 +190,6 @@ class _Batch:
         found: set[Hashable] = set(self.facts.deployments)
         for entry in entries:
             found |= _ties(entry, self.facts)
-            found.update(entry.others)
         return found
 
     def answer(self, entry: Entry) -> Answer | None:
@@ -228,10 +241,10 @@ class _Batch:
         return self.ledger.enter(command, decision, now)
 
     def _is_put_off(self, entry: Entry) -> bool:
-        _, needs, key = entry
+        needs = entry.needs
         entity_id = needs.entity_in(self.facts)
         if (
-            not self.held.isdisjoint((entity_id, key))
+            (self.held and not self.held.isdisjoint(_ties(entry, self.facts)))
             or (needs.reads_history and self.ledger.touched(entity_id))
             or self.ledger.depends_anew(entity_id)
         ):

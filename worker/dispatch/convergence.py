@@ -40,8 +40,8 @@ def answer(command: Command[AppliedThere], transaction: Transaction) -> bytes:
         assert now is not None
         body = rendering.consumer(each, beside, behind_since(each, beside, now))
         size += len(body) + 1
-        if size > MAX_PAGE_BYTES:
-            break
+        if shown and size > MAX_PAGE_BYTES:
+            break  # never before the first: its successors are reached by its cursor
         shown.append(body)
     more = len(shown) < len(left)
     return rendering.listing("consumers", shown, next_cursor=_cursor(asked[len(shown) - 1]) if more else None)

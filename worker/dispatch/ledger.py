@@ -9,6 +9,7 @@ from typing import Any
 from contracts import subjects
 from contracts.environments import EnvironmentName
 from contracts.ids import Id, id7, id_of
+from contracts.limits import MAX_MESSAGE_BYTES
 from contracts.problems import ProblemError
 from worker import rendering
 from worker.dispatch.transitions import Announced
@@ -32,8 +33,17 @@ class Ledger:
     _moved: set[Id] = field(default_factory=set)
 
     def enter(self, command: Command[Any], decision: Decision, now: datetime) -> bytes:
-        """Enter a decision, and give the body of its reply."""
+        """Enter a decision, and give the body of its reply.
+
+        Raises ``ProblemError``, with nothing entered, where NATS might not carry an event or the reply.
+        """
         bodies = {id(about): rendering.record(about) for about in _shown(decision)}
+        reply = bodies[id(decision.reply)]
+        rows = [
+            self._row(command, event, _body(event, bodies), now, place)
+            for place, event in enumerate(decision.events, 1)
+        ]
+        _require_room(reply, rows)
         records = list(decision.records)
         moves = any(event.name != "health" for event in decision.events)
         for position, record in enumerate(records):
@@ -55,15 +65,14 @@ class Ledger:
                     before = self.facts.quarantines.get(record.quarantine_id)
                     self.quarantines.setdefault(record.quarantine_id, before)
         self.facts.absorb(records)
-        for behind, event in enumerate(reversed(decision.events)):
-            row = self._row(command, event, _body(event, bodies), now, behind)
-            self.events.insert(len(self.events) - behind, row)
+        self.events += rows
         self.announced += (Announced(event, command.names) for event in decision.events)
-        return bodies[id(decision.reply)]
+        return reply
 
-    def _row(self, command: Command[Any], event: Event, body: bytes, now: datetime, behind: int) -> EventRow:
+    def _row(self, command: Command[Any], event: Event, body: bytes, now: datetime, place: int) -> EventRow:
+        """The event that has this place, from 1, among those of its decision."""
         entity_id, about = _identity(event.about)
-        sequence = None if entity_id is None else self.facts.entities[entity_id].event_sequence - behind
+        sequence = None if entity_id is None else self._last_sequence(entity_id) + place
         event_id = id7(now, os.urandom(8))
         return EventRow(
             event_id=event_id,
@@ -84,6 +93,10 @@ class Ledger:
             ),
             created_at=now,
         )
+
+    def _last_sequence(self, entity_id: Id) -> int:
+        entity = self.facts.entities.get(entity_id)
+        return entity.event_sequence if entity else 0
 
     def reject(self, command: Command[Any], problem: ProblemError, entity_id: Id | None) -> None:
         """Enter the refusal of a durable command, which is an event and changes nothing."""
@@ -168,6 +181,17 @@ def _body(event: Event, bodies: dict[int, bytes]) -> bytes:
     if event.name == "health" and isinstance(event.about, Deployment):
         return rendering.in_health_event(event.about)
     return bodies[id(event.about)]
+
+
+def _require_room(reply: bytes, rows: Iterable[EventRow]) -> None:
+    """Refuse what NATS might not carry: nothing would be announced behind such an event."""
+    size = max([len(reply), *[len(row.body) for row in rows]])
+    if size > MAX_MESSAGE_BYTES:
+        raise ProblemError(
+            "payload_too_large",
+            f"The reply or an event would have {size} bytes; at most {MAX_MESSAGE_BYTES} are carried. "
+            "Shorten the reason, the error or the documents.",
+        )
 
 
 def _identity(about: rendering.Announced) -> tuple[Id | None, str]:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from decimal import Decimal
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from contracts.deployments import OverrideStrategy
+from contracts.limits import MAX_DEPTH, MAX_DOCUMENT_BYTES
 from worker.domain.facts import Document
 
 
@@ -31,23 +33,37 @@ def merge_patch(target: Any, patch: Any) -> Any:
     return merged
 
 
-def difference(before: Any, after: Any, pointer: str = "") -> list[dict[str, Any]]:
-    """The JSON Patch (RFC 6902) that leads from ``before`` to ``after``; arrays are replaced whole."""
+def difference(before: Any, after: Any) -> list[dict[str, Any]]:
+    """The JSON Patch (RFC 6902) that leads from ``before`` to ``after``; arrays are replaced whole.
+
+    So are the members of the whole where their paths would be longer than a document may be: each change
+    below a name has that name in its path, which makes gigabytes of a small document with a long name.
+    """
+    operations, in_paths = [], 0
+    for operation in _operations(before, after, "", MAX_DEPTH):
+        in_paths += len(operation["path"])
+        if in_paths > MAX_DOCUMENT_BYTES:
+            return [*_operations(before, after, "", 1)]
+        operations.append(operation)
+    return operations
+
+
+def _operations(before: Any, after: Any, pointer: str, levels: int) -> Iterator[dict[str, Any]]:
+    """The operations at a pointer, and so many levels below it."""
     if equal(before, after):
-        return []
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return [{"op": "replace", "path": pointer, "value": after}]
-    operations: list[dict[str, Any]] = []
+        return
+    if not (levels and isinstance(before, dict) and isinstance(after, dict)):
+        yield {"op": "replace", "path": pointer, "value": after}
+        return
     for name, value in before.items():
         path = f"{pointer}/{_escaped(name)}"
         if name in after:
-            operations += difference(value, after[name], path)
+            yield from _operations(value, after[name], path, levels - 1)
         else:
-            operations.append({"op": "remove", "path": path})
+            yield {"op": "remove", "path": path}
     for name, value in after.items():
         if name not in before:
-            operations.append({"op": "add", "path": f"{pointer}/{_escaped(name)}", "value": value})
-    return operations
+            yield {"op": "add", "path": f"{pointer}/{_escaped(name)}", "value": value}
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -68,19 +84,27 @@ def _escaped(name: str) -> str:
 
 def digest(config: Document, parameters: Document) -> str:
     """SHA-256, in hex, of a snapshot: the same for equal JSON, however it is spaced, ordered or counted."""
-    texts = (_canonical(document) for document in (config, parameters))
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    return _digest(config.text, parameters.text)
 
 
-def _canonical(document: Document) -> str:
-    value = json.loads(document.text, parse_float=_number, parse_int=_number)
+@lru_cache(16)  # a snapshot in quarantine is deployed again and again; both documents have 1 MB at most
+def _digest(config: str, parameters: str) -> str:
+    return hashlib.sha256(f"{_canonical(config)}\n{_canonical(parameters)}".encode()).hexdigest()
+
+
+def _canonical(document: str) -> str:
+    value = json.loads(document, parse_float=_number, parse_int=_number)
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _number(text: str) -> list[Any]:
-    """A number by its digits and exponent: PostgreSQL may write 1e2 as 100, and keeps the zeros of 1.50."""
-    sign, digits, exponent = Decimal(text).as_tuple()
-    shown = "".join(map(str, digits)).lstrip("0")
+@lru_cache(1024)  # most numbers of a document stand there more than once
+def _number(text: str) -> tuple[str, str, int]:
+    """A number's sign, digits and exponent: PostgreSQL may write 1e2 as 100, and keeps the zeros of 1.50."""
+    mantissa, _, exponent = text.lower().partition("e")
+    whole, _, fraction = mantissa.removeprefix("-").partition(".")
+    shown = (whole + fraction).lstrip("0")
     kept = shown.rstrip("0")
-    assert isinstance(exponent, int)
-    return ["-" if sign and kept else "", kept, exponent + len(shown) - len(kept) if kept else 0]
+    if not kept:
+        return "", "", 0
+    shift = len(shown) - len(kept) - len(fraction)
+    return "-" if text[0] == "-" else "", kept, shift + int(exponent) if exponent else shift

@@ -1,12 +1,16 @@
 """Validation before a deploy, of what is there, and after it, of what the store makes sure of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
 from contracts.environments import EnvironmentName
 from worker.domain.facts import Dependency, Document, Entity, Environment, Facts, Running
+
+MOST_SENTENCES = 100
+"""So many are listed, so that every event and reply that holds them fits into a message of NATS."""
 
 
 class Check(NamedTuple):
@@ -111,7 +115,7 @@ def _has_version(entity: Entity) -> Check:
 
 
 def _dependencies(entity: Entity, environment: EnvironmentName, facts: Facts) -> Check:
-    errors = tuple(unmet_dependencies(entity, environment, facts)) if entity.dependencies else ()
+    errors = listed(unmet_dependencies(entity, environment, facts)) if entity.dependencies else ()
     return Check("dependencies", verdict=False, errors=errors) if errors else _PASSED["dependencies"]
 
 
@@ -119,7 +123,14 @@ _FILLED = Check("has_config", verdict=True)
 _EMPTY = Check("has_config", verdict=False, warnings=("The configuration is empty.",))
 
 
-def unmet_dependencies(entity: Entity, environment: EnvironmentName, facts: Facts) -> Iterable[str]:
+def listed(sentences: Iterable[str]) -> tuple[str, ...]:
+    """Each sentence once, at most so many, and how many more there are."""
+    found = tuple(dict.fromkeys(sentences))
+    more = len(found) - MOST_SENTENCES
+    return (*found[:MOST_SENTENCES], f"... and {more} more.") if more > 0 else found
+
+
+def unmet_dependencies(entity: Entity, environment: EnvironmentName, facts: Facts) -> Iterator[str]:
     """A sentence for each dependency that is not active in the environment at an admitted version."""
     for dependency in entity.dependencies:
         running = facts.running_by_name(dependency.name, environment)
@@ -134,7 +145,7 @@ def unmet_dependencies(entity: Entity, environment: EnvironmentName, facts: Fact
 
 def unmet_dependents(
     entity: Entity, version: str, environment: EnvironmentName, facts: Facts
-) -> Iterable[str]:
+) -> Iterator[str]:
     """A sentence for each active dependent that ``version`` of the entity does not satisfy."""
     for dependent in facts.active_dependents(entity, environment):
         for dependency in dependent.dependencies:
@@ -152,7 +163,12 @@ def admits(dependency: Dependency, version: str) -> bool:
     exclusion of pre-releases. A version that PEP 440 cannot read satisfies a dependency without specifier,
     and one with ``===``, which compares letter by letter.
     """
-    return not dependency.specifier or SpecifierSet(dependency.specifier).contains(version, prereleases=True)
+    return not dependency.specifier or _contains(dependency.specifier, version)
+
+
+@lru_cache(16384)  # of 16 entities with all that they may have: to read one takes longer than to decide
+def _contains(specifier: str, version: str) -> bool:
+    return SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 def as_decided(config: Document) -> Validation:

@@ -1,5 +1,7 @@
 """Roll back: what misbehaves goes, what ran before is active again, at once, whatever stands against it."""
 
+from itertools import chain
+
 from contracts.deployments import RollbackRequest
 from contracts.ids import Id, id_of
 from worker.domain.changes import Decision, Moment
@@ -12,7 +14,7 @@ from worker.domain.errors import (
 )
 from worker.domain.facts import Deployment, Document, Facts
 from worker.domain.states import ROLLBACK_TARGETS
-from worker.domain.validation import unmet_dependencies, unmet_dependents
+from worker.domain.validation import listed, unmet_dependencies, unmet_dependents
 from worker.operations.operation import Needs
 from worker.operations.place import PlaceUnderChange
 
@@ -48,12 +50,9 @@ def decide(command: Command[RollbackRequest], facts: Facts, moment: Moment) -> D
 def what_no_longer_fits(target: Deployment, facts: Facts) -> Document:
     """Warnings about a target that is active again: what it misses, and who misses it."""
     entity = facts.entities[target.entity_id]
-    return Document.of(
-        [
-            *unmet_dependencies(entity, target.environment, facts),
-            *unmet_dependents(entity, target.version, target.environment, facts),
-        ]
-    )
+    missed = unmet_dependencies(entity, target.environment, facts)
+    missing = unmet_dependents(entity, target.version, target.environment, facts)
+    return Document.of(listed(chain(missed, missing)))
 
 
 def active_deployment(deployment_id: Id, facts: Facts) -> Deployment:
