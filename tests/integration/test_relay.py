@@ -20,6 +20,7 @@ from tests.events import (
     subjects_of,
 )
 from tests.system import eventually
+from worker.messaging.relay import Relay
 from worker.store import unit_of_work
 from worker.store.outbox import Outbox
 
@@ -34,6 +35,25 @@ async def connected(system):
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def relaying(system, recent=None):
+    """A relay of the test's own, with a connection of its own."""
+    engine = unit_of_work.connect(system.database_url, name="tests", size=1)
+    async with connected(system) as connection:
+        relay = Relay(connection, lambda: Outbox(engine, recent))
+        running = asyncio.create_task(relay.run())
+        try:
+            yield relay
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+    engine.dispose()
+
+
+async def leading(relay):
+    await asyncio.to_thread(eventually, lambda: relay.leads)
 
 
 def request_for(entity):
@@ -205,3 +225,34 @@ async def own_system_goes_on(system, caller, entity):
     """A second worker takes over what the first one left, and there is more to announce."""
     system.start_worker().wait_for_line("worker_ready")
     await asyncio.gather(*(caller.deploy(entity) for _ in range(5)))
+
+
+async def heard(subscription, most):
+    """How many messages come until it is quiet, or so many."""
+    for count in range(most):
+        try:
+            await subscription.next_msg(timeout=0.5)
+        except nats.errors.TimeoutError:
+            return count
+    return most
+
+
+async def test_a_wake_up_reaches_the_leader_once_and_no_follower_passes_it_on(own_system):
+    own_system.start_servers()
+    async with (
+        connected(own_system) as connection,
+        relaying(own_system) as one,
+        relaying(own_system) as another,
+        relaying(own_system) as third,
+    ):
+        relays = (one, another, third)
+        await asyncio.to_thread(eventually, lambda: any(each.leads for each in relays))
+        wakes = await connection.subscribe(subjects.OUTBOX_WAKE)
+        await connection.flush()
+
+        for follower in (each for each in relays if not each.leads):  # as after a commit there
+            follower.wake()
+            assert await heard(wakes, 10) == 1
+
+        await connection.publish(subjects.OUTBOX_WAKE)
+        assert await heard(wakes, 10) == 1

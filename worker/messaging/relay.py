@@ -105,7 +105,8 @@ class Relay:
             self._thread.shutdown(wait=False)
 
     async def _woken(self, _: object) -> None:
-        self._committed.set()
+        if self.leads:  # a follower would pass on what another one, or itself, has just told the leader
+            self._committed.set()
 
     async def _term(self) -> None:
         """Follow and then lead, until something breaks."""
