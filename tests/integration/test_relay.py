@@ -20,9 +20,13 @@ from tests.events import (
     subjects_of,
 )
 from tests.system import eventually
+from worker.messaging import refill
 from worker.messaging.relay import Relay
+from worker.messaging.stream_writer import Message, StreamWriter
 from worker.store import unit_of_work
+from worker.store.changes import EventRow
 from worker.store.outbox import Outbox
+from worker.store.recent import RecentEvents
 
 HELD_UP = 7
 
@@ -256,3 +260,62 @@ async def test_a_wake_up_reaches_the_leader_once_and_no_follower_passes_it_on(ow
 
         await connection.publish(subjects.OUTBOX_WAKE)
         assert await heard(wakes, 10) == 1
+
+
+def waiting_rows(system):
+    """The rows of the outbox in their order: id and events, each of these as the log has it."""
+    rows = system.sql("SELECT outbox_id, event_ids::text[] FROM outbox ORDER BY outbox_id")
+    columns = ", ".join(EventRow._fields)
+    logged = {
+        event[0]: EventRow(*event)._replace(body=event[6].encode())
+        for event in system.sql(f"SELECT event_id::text, {columns.partition(', ')[2]} FROM events")
+    }
+    return [(outbox_id, [logged[each] for each in event_ids]) for outbox_id, event_ids in rows]
+
+
+async def store(connection, events):
+    """Publish events as a leader does that ends before it has forgotten them."""
+    writer = StreamWriter(connection, subjects.EVENTS_STREAM)
+    await writer.synchronize()
+    carried = {headers.CONTENT_TYPE: headers.CLOUDEVENT_JSON}
+    await writer.publish(
+        [
+            Message(event.nats_subject, event.body, {headers.MESSAGE_ID: event.event_id, **carried})
+            for event in events
+        ]
+    )
+
+
+async def test_what_a_former_leader_published_is_forgotten_though_another_knows_a_part_of_it(own_system):
+    """The former leader ended before it had forgotten its batch, longer ago than the duplicate window."""
+    own_system.start_servers()
+    engine = unit_of_work.connect(own_system.database_url, name="tests", size=1)
+    holder = Outbox(engine)
+    assert holder.try_to_lead()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    async with connected(own_system) as connection:
+        caller = Caller(connection)
+        await caller.create()  # its row is taken for one that was committed late, in front of the batch
+        for _ in range(6):
+            entity = await caller.create()
+            await asyncio.gather(*(caller.deploy(entity) for _ in range(5)))
+        worker.stop()
+        late, *rows = waiting_rows(own_system)
+        position = next(number for number, (_, events) in enumerate(rows) if number > 3 and len(events) > 2)
+        in_doubt = [event for _, events in rows[:position] for event in events] + rows[position][1][:2]
+        await store(connection, in_doubt)
+        recent = RecentEvents()  # of the late transaction and every second one
+        for _, events in (late, *rows[1::2]):
+            recent.keep(events)
+
+        async with refill.ids_forgotten(connection.jetstream()):
+            holder.close()
+            async with relaying(own_system, recent):
+                await asyncio.to_thread(announced, own_system)
+
+        await assert_the_stream_is_the_log(own_system, connection)
+        stored = [message.headers[headers.MESSAGE_ID] for message in await in_stream(connection)]
+        behind = [late[1], rows[position][1][2:], *(events for _, events in rows[position + 1 :])]
+        assert stored == [event.event_id for events in (in_doubt, *behind) for event in events]
+    engine.dispose()

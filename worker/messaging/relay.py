@@ -7,7 +7,7 @@ taking the lead and after every failure.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Protocol, TypeVar
@@ -51,6 +51,9 @@ class Source(Views, Protocol):
 
     def settle(self, published: Sequence[WaitingEvent]) -> None:
         """Forget the first of those waiting."""
+
+    def settle_stored(self, event_ids: Collection[str]) -> None:
+        """Forget those of a former batch that the stream has, whatever waits in front of them by now."""
 
     def close(self) -> None:
         """Give the lead back."""
@@ -174,10 +177,7 @@ class Relay:
         """
         stored = await self._events.tail(MAX_MESSAGES)
         self._remember_places(list(stored.values()))
-        waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
-        published = [event for event in waiting if event.event_id in stored]
-        if published:
-            await self._blocking(lambda: source.settle(published))
+        await self._blocking(lambda: source.settle_stored(stored))
 
     async def _round(self, source: Source) -> int:
         waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
