@@ -72,7 +72,8 @@ class StreamWriter:
 
     async def tail(self, messages: int) -> dict[str, str]:
         """The stream's last so many messages: id (``Nats-Msg-Id``) to subject."""
-        first = max(1, self._last - messages + 1)
+        first, end = max(1, self._last - messages + 1), self._last
+        seen = first - 1
         found: dict[str, str] = {}
         if self._is_empty:
             return found
@@ -89,14 +90,35 @@ class StreamWriter:
             ),
         )
         try:
-            while True:
-                batch = await subscription.fetch(256, timeout=_ACK_SECONDS)
+            while seen < end:
+                try:
+                    batch = await subscription.fetch(256, timeout=_ACK_SECONDS)
+                except TimeoutError:
+                    before, end = end, await self._newest(end)
+                    if end == before:
+                        raise
+                    continue
                 for message in batch:
                     found[(message.headers or {}).get(headers.MESSAGE_ID, "")] = message.subject
-                if batch and batch[-1].metadata.sequence.stream >= self._last:
-                    return found
+                    seen = message.metadata.sequence.stream
+            return found
         finally:
             await subscription.unsubscribe()
+
+    async def _newest(self, upto: int) -> int:
+        """The newest message that is left up to a sequence, 0 for none.
+
+        The stream's leader knows. That a consumer has no more to give says nothing, for its replica may be
+        behind; and asked for the last message on ">", the leader finds none where that was deleted.
+        """
+        reply = await self._connection.request(
+            f"$JS.API.STREAM.INFO.{self._stream}", b'{"deleted_details":true}', timeout=_ACK_SECONDS
+        )
+        state = json.loads(reply.data)["state"]
+        deleted = set(state.get("deleted") or ())
+        while upto in deleted:
+            upto -= 1
+        return upto if upto >= state["first_seq"] else 0
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Store them all, at most 1,000, in this order.
