@@ -139,11 +139,24 @@ async def test_a_message_larger_than_the_server_takes_is_refused_with_what_to_do
     assert len(await bodies(connection, stream)) == count
 
 
-async def test_messages_without_ids_are_each_answered_for(connection, stream, writer):
+async def test_messages_without_ids_are_stored_in_order_as_well(connection, stream, writer):
     await writer.publish([Message(f"{stream}.{number}", b"%d" % number, {}) for number in range(5)])
     await writer.publish([Message(f"{stream}.5", b"5", {})])
 
     assert await bodies(connection, stream) == [f"{number}" for number in range(6)]
+
+
+async def test_of_a_stale_writers_messages_without_ids_none_follows_somebody_elses(
+    connection, stream, writer
+):
+    stale = StreamWriter(connection, stream)
+    await stale.synchronize()
+    await writer.publish(messages(stream, 1, "new"))  # in the place of the first
+
+    with pytest.raises(Fenced):
+        await stale.publish([Message(f"{stream}.{number}", b"stale", {}) for number in range(5)])
+
+    assert await bodies(connection, stream) == ["new0"]
 
 
 async def test_after_a_batch_that_failed_messages_go_one_by_one_and_then_in_batches_again(

@@ -176,7 +176,8 @@ class Relay:
         Events that the stream has are forgotten here, and the live state they lead to is brought up to date.
         """
         stored = await self._events.tail(MAX_MESSAGES)
-        self._remember_places(list(stored.values()))
+        for mirror in self._mirrors:
+            mirror.remember(mirror.concerned(stored.values()))
         await self._blocking(lambda: source.settle_stored(stored))
 
     async def _round(self, source: Source) -> int:
@@ -189,13 +190,10 @@ class Relay:
             self.last_published_at = time.monotonic()
             for waited, events in groupby(event.waited for event in waiting):
                 self.lag.observe_many(waited + self.last_published_at - read_at, sum(1 for _ in events))
-            self._remember_places([event.nats_subject for event in waiting])
+            for mirror in self._mirrors:
+                mirror.remember_events([event.nats_subject for event in waiting])
         await self._settle_and_refresh(source, waiting)
         return len(waiting)
-
-    def _remember_places(self, event_subjects: Sequence[str]) -> None:
-        for mirror in self._mirrors:
-            mirror.remember_events(event_subjects)
 
     async def _settle_and_refresh(self, source: Source, published: Sequence[WaitingEvent]) -> None:
         """Forget what is published; bring the live state of what changed up to what the database holds."""

@@ -9,7 +9,6 @@ Messages go like that, too, after a batch that failed: nats-server 2.15 was seen
 once its disk had been full.
 """
 
-import asyncio
 import json
 import uuid
 from collections.abc import Sequence
@@ -149,28 +148,24 @@ class StreamWriter:
     async def _singly(self, messages: Sequence[Message]) -> None:
         """At once, each behind the one before it, or refused.
 
-        Messages that have ids name that of the one before them, too, so the last one's answer is that of all:
-        a sequence alone would as well be that of somebody else's message in the place of one of ours.
+        Each names the id of the one before it, too, so the last one's answer is that of all: a sequence alone
+        would as well be that of somebody else's message in the place of one of ours.
         """
-        if any(headers.MESSAGE_ID not in message.headers for message in messages):
-            await self._each(messages)
-            return
         *first, last = messages
         parts: list[bytes] = []
         carried = {_EXPECTED: str(self._last)}
         for number, message in enumerate(first, self._last + 1):
-            wire.encode(parts, message.subject, message.body, message.headers | carried)
-            carried = {_EXPECTED: str(number), _EXPECTED_ID: message.headers[headers.MESSAGE_ID]}
+            identity = message.headers.get(headers.MESSAGE_ID) or uuid.uuid4().hex
+            wire.encode(
+                parts,
+                message.subject,
+                message.body,
+                {**message.headers, headers.MESSAGE_ID: identity, **carried},
+            )
+            carried = {_EXPECTED: str(number), _EXPECTED_ID: identity}
         if parts:
             wire.write(self._connection, parts)
         self._last = self._sequence(await self._ask(last, carried))
-
-    async def _each(self, messages: Sequence[Message]) -> None:
-        replies = await asyncio.gather(
-            *(self._ask(message, {_EXPECTED: str(last)}) for last, message in enumerate(messages, self._last))
-        )
-        for reply in replies:
-            self._last = self._sequence(reply)
 
     async def _together(self, messages: Sequence[Message]) -> None:
         """As one atomic batch: all or none."""
