@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -146,6 +147,23 @@ async def test_a_bucket_that_was_lost_is_filled_by_a_new_leader_once_it_is_made_
     assert await holds_what_waits(product, testing) == before
     assert (await testing.confirm(before[key(entities[0])]))["status"] == "active"
     await holds_what_waits(product, testing)
+
+
+async def test_a_comparison_that_failed_is_made_again_under_the_same_lead(product, testing, entities):
+    before = await holds_what_waits(product, testing)
+    product.workers[-1].stop()
+    jetstream = testing.caller.connection.jetstream()
+    await (await bucket_of(testing)).put(f"{PLACE}.{uuid4()}", b"{}")
+    usual = (await jetstream.stream_info(STREAM)).config
+    await jetstream.update_stream(replace(usual, allow_direct=False))
+    try:
+        worker = product.start_worker()
+        worker.wait_for_line("live_state_not_compared")
+    finally:
+        await jetstream.update_stream(usual)
+
+    assert json.loads(worker.wait_for_line("live_state_compared"))["differing"] == 1
+    assert await holds_what_waits(product, testing) == before
 
 
 async def test_a_former_leaders_put_that_comes_late_is_refused_though_nothing_is_there_any_more(own_system):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from contextlib import asynccontextmanager, contextmanager
 
@@ -23,7 +24,7 @@ from tests.system import eventually
 from worker.messaging import refill
 from worker.messaging.relay import Relay
 from worker.messaging.stream_writer import Message, StreamWriter
-from worker.store import unit_of_work
+from worker.store import outbox, unit_of_work
 from worker.store.changes import EventRow
 from worker.store.outbox import Outbox
 from worker.store.recent import RecentEvents
@@ -318,4 +319,33 @@ async def test_what_a_former_leader_published_is_forgotten_though_another_knows_
         stored = [message.headers[headers.MESSAGE_ID] for message in await in_stream(connection)]
         behind = [late[1], rows[position][1][2:], *(events for _, events in rows[position + 1 :])]
         assert stored == [event.event_id for events in (in_doubt, *behind) for event in events]
+    engine.dispose()
+
+
+def leaders(system):
+    """The sessions that lead."""
+    return system.sql("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted")
+
+
+async def test_the_lead_is_kept_while_nats_takes_longer_than_an_idle_session_lasts(own_system, monkeypatch):
+    own_system.start_servers()
+    engine = unit_of_work.connect(own_system.database_url, name="tests", size=1)
+    holder = Outbox(engine)
+    assert holder.try_to_lead()
+    monkeypatch.setattr(outbox, "_IDLE_LIMIT", "SET idle_session_timeout = '2s'")
+    async with relaying(own_system) as relay:
+        nats_server = own_system.nats.process.pid
+        os.kill(nats_server, signal.SIGSTOP)
+        try:
+            before = leaders(own_system)
+            holder.close()
+            leads = await asyncio.to_thread(
+                eventually, lambda: [each for each in leaders(own_system) if each not in before]
+            )
+            await asyncio.sleep(3)
+            assert leaders(own_system) == leads
+        finally:
+            os.kill(nats_server, signal.SIGCONT)
+        await leading(relay)
+        assert leaders(own_system) == leads
     engine.dispose()

@@ -7,10 +7,10 @@ taking the lead and after every failure.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from nats.aio.client import Client
@@ -34,6 +34,8 @@ _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.05
 _PAUSE_SECONDS = 0.01
 _COMPARE_SECONDS = 0.05
+_COMPARE_AGAIN_SECONDS = 5.0
+_KEEP_SECONDS = 1.0
 _FEW = 16
 """A round of more events is a load: then the next one is gathered for longer, and so is the live state."""
 
@@ -44,7 +46,7 @@ class Source(Views, Protocol):
     """The database's side of the relay; every method blocks."""
 
     def try_to_lead(self) -> bool:
-        """Whether the lead is this one's."""
+        """Whether the lead is this one's; asked again, it stays so."""
 
     def waiting(self, *, events: int, size: int) -> Sequence[WaitingEvent]:
         """The next events."""
@@ -123,10 +125,7 @@ class Relay:
     async def _lead(self, source: Source) -> None:
         while not await self._blocking(source.try_to_lead):
             await self._pass_on_wakes()
-        await self._events.synchronize()
-        for mirror in self._mirrors:
-            await mirror.synchronize()
-        await self._settle_doubt(source)
+        await self._keeping_the_lead(source, self._take_over(source))
         self.leads = True
         log.info("relay_leads")
         comparison = asyncio.create_task(self._compare(source))
@@ -135,8 +134,34 @@ class Relay:
         finally:
             comparison.cancel()
 
+    async def _take_over(self, source: Source) -> None:
+        await self._events.synchronize()
+        for mirror in self._mirrors:
+            await mirror.synchronize()
+        await self._settle_doubt(source)
+
+    async def _keeping_the_lead(self, source: Source, work: Coroutine[Any, Any, None]) -> None:
+        """Do what may take long, as reading a large bucket does: PostgreSQL ends a session that is idle.
+
+        Whoever is cut off from NATS meanwhile is to lose the lead.
+        """
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait([task], timeout=_KEEP_SECONDS))[0]:
+                if self._connection.is_connected:
+                    await self._blocking(source.try_to_lead)
+            task.result()
+        finally:
+            task.cancel()
+
     async def _compare(self, source: Source) -> None:
         """Once a lead: see the whole live state beside the database, and bring up to date what differs."""
+        while True:
+            if await self._compared(source):
+                return
+            await asyncio.sleep(_COMPARE_AGAIN_SECONDS)
+
+    async def _compared(self, source: Source) -> bool:
         differing = 0
         try:
             for mirror in self._mirrors:
@@ -148,8 +173,9 @@ class Relay:
                     await asyncio.sleep(_COMPARE_SECONDS)
         except Exception as error:  # noqa: BLE001 - what the relay itself cannot do without, it meets itself
             log.warning("live_state_not_compared", because=type(error).__name__)
-        else:
-            log.info("live_state_compared", differing=differing)
+            return False
+        log.info("live_state_compared", differing=differing)
+        return True
 
     async def _publish(self, source: Source) -> None:
         while True:
