@@ -233,8 +233,9 @@ async def own_system_goes_on(system, caller, entity):
 
 
 async def heard(subscription, most):
-    """How many messages come until it is quiet, or so many."""
-    for count in range(most):
+    """How many messages come, from the first one until it is quiet, or so many."""
+    await subscription.next_msg(timeout=10)
+    for count in range(1, most):
         try:
             await subscription.next_msg(timeout=0.5)
         except nats.errors.TimeoutError:
