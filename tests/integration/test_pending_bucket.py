@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -10,7 +11,7 @@ from contracts import subjects
 from tests.places import place
 from tests.system import System
 from tests.upkeep import connected, library_beside
-from worker.messaging.stream_writer import MAX_MESSAGES
+from worker.messaging.stream_writer import MAX_MESSAGES, Fenced, Message, StreamWriter
 
 PLACE = "testing"
 STREAM = subjects.bucket_stream(subjects.PENDING_BUCKET)
@@ -146,3 +147,53 @@ async def test_a_bucket_that_was_lost_is_filled_by_a_new_leader_once_it_is_made_
     assert await holds_what_waits(product, testing) == before
     assert (await testing.confirm(before[key(entities[0])]))["status"] == "active"
     await holds_what_waits(product, testing)
+
+
+async def test_a_comparison_that_failed_is_made_again_under_the_same_lead(product, testing, entities):
+    before = await holds_what_waits(product, testing)
+    product.workers[-1].stop()
+    jetstream = testing.caller.connection.jetstream()
+    await (await bucket_of(testing)).put(f"{PLACE}.{uuid4()}", b"{}")
+    usual = (await jetstream.stream_info(STREAM)).config
+    await jetstream.update_stream(replace(usual, allow_direct=False))
+    try:
+        worker = product.start_worker()
+        worker.wait_for_line("live_state_not_compared")
+    finally:
+        await jetstream.update_stream(usual)
+
+    assert json.loads(worker.wait_for_line("live_state_compared"))["differing"] == 1
+    assert await holds_what_waits(product, testing) == before
+
+
+async def test_a_former_leaders_put_that_comes_late_is_refused_though_nothing_is_there_any_more(own_system):
+    own_system.start_servers()
+    own_system.start_worker().wait_for_line("live_state_compared")
+    async with (
+        connected(own_system) as caller,
+        place(caller, PLACE, activation="confirmed", confirm_timeout_s=3600) as testing,
+    ):
+        entity = await caller.create()
+        waiting = await testing.deploy(entity)
+        await holds(testing, lambda held: key(entity) in held)
+        await testing.confirm(waiting)
+        await holds(testing, lambda held: not held)
+        former = StreamWriter(caller.connection, STREAM)
+        await former.synchronize()
+        before = await last_revision(caller)
+        own_system.workers[-1].stop()
+
+        own_system.start_worker().wait_for_line("relay_leads")
+        async with asyncio.timeout(10):
+            while await last_revision(caller) == before:
+                await asyncio.sleep(0.02)
+
+        with pytest.raises(Fenced):
+            await former.publish(
+                [Message(subjects.bucket_subject(subjects.PENDING_BUCKET, key(entity)), b"{}", {})]
+            )
+        assert await holds(testing, lambda held: True) == {}
+
+
+async def last_revision(caller):
+    return (await caller.connection.jetstream().stream_info(STREAM)).state.last_seq

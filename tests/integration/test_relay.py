@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from contextlib import asynccontextmanager, contextmanager
 
@@ -20,8 +21,13 @@ from tests.events import (
     subjects_of,
 )
 from tests.system import eventually
-from worker.store import unit_of_work
+from worker.messaging import refill
+from worker.messaging.relay import Relay
+from worker.messaging.stream_writer import Message, StreamWriter
+from worker.store import outbox, unit_of_work
+from worker.store.changes import EventRow
 from worker.store.outbox import Outbox
+from worker.store.recent import RecentEvents
 
 HELD_UP = 7
 
@@ -34,6 +40,25 @@ async def connected(system):
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def relaying(system, recent=None):
+    """A relay of the test's own, with a connection of its own."""
+    engine = unit_of_work.connect(system.database_url, name="tests", size=1)
+    async with connected(system) as connection:
+        relay = Relay(connection, lambda: Outbox(engine, recent))
+        running = asyncio.create_task(relay.run())
+        try:
+            yield relay
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+    engine.dispose()
+
+
+async def leading(relay):
+    await asyncio.to_thread(eventually, lambda: relay.leads)
 
 
 def request_for(entity):
@@ -205,3 +230,123 @@ async def own_system_goes_on(system, caller, entity):
     """A second worker takes over what the first one left, and there is more to announce."""
     system.start_worker().wait_for_line("worker_ready")
     await asyncio.gather(*(caller.deploy(entity) for _ in range(5)))
+
+
+async def heard(subscription, most):
+    """How many messages come, from the first one until it is quiet, or so many."""
+    await subscription.next_msg(timeout=10)
+    for count in range(1, most):
+        try:
+            await subscription.next_msg(timeout=0.5)
+        except nats.errors.TimeoutError:
+            return count
+    return most
+
+
+async def test_a_wake_up_reaches_the_leader_once_and_no_follower_passes_it_on(own_system):
+    own_system.start_servers()
+    async with (
+        connected(own_system) as connection,
+        relaying(own_system) as one,
+        relaying(own_system) as another,
+        relaying(own_system) as third,
+    ):
+        relays = (one, another, third)
+        await asyncio.to_thread(eventually, lambda: any(each.leads for each in relays))
+        wakes = await connection.subscribe(subjects.OUTBOX_WAKE)
+        await connection.flush()
+
+        for follower in (each for each in relays if not each.leads):  # as after a commit there
+            follower.wake()
+            assert await heard(wakes, 10) == 1
+
+        await connection.publish(subjects.OUTBOX_WAKE)
+        assert await heard(wakes, 10) == 1
+
+
+def waiting_rows(system):
+    """The rows of the outbox in their order: id and events, each of these as the log has it."""
+    rows = system.sql("SELECT outbox_id, event_ids::text[] FROM outbox ORDER BY outbox_id")
+    columns = ", ".join(EventRow._fields)
+    logged = {
+        event[0]: EventRow(*event)._replace(body=event[6].encode())
+        for event in system.sql(f"SELECT event_id::text, {columns.partition(', ')[2]} FROM events")
+    }
+    return [(outbox_id, [logged[each] for each in event_ids]) for outbox_id, event_ids in rows]
+
+
+async def store(connection, events):
+    """Publish events as a leader does that ends before it has forgotten them."""
+    writer = StreamWriter(connection, subjects.EVENTS_STREAM)
+    await writer.synchronize()
+    carried = {headers.CONTENT_TYPE: headers.CLOUDEVENT_JSON}
+    await writer.publish(
+        [
+            Message(event.nats_subject, event.body, {headers.MESSAGE_ID: event.event_id, **carried})
+            for event in events
+        ]
+    )
+
+
+async def test_what_a_former_leader_published_is_forgotten_though_another_knows_a_part_of_it(own_system):
+    """The former leader ended before it had forgotten its batch, longer ago than the duplicate window."""
+    own_system.start_servers()
+    engine = unit_of_work.connect(own_system.database_url, name="tests", size=1)
+    holder = Outbox(engine)
+    assert holder.try_to_lead()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    async with connected(own_system) as connection:
+        caller = Caller(connection)
+        await caller.create()  # its row is taken for one that was committed late, in front of the batch
+        for _ in range(6):
+            entity = await caller.create()
+            await asyncio.gather(*(caller.deploy(entity) for _ in range(5)))
+        worker.stop()
+        late, *rows = waiting_rows(own_system)
+        position = next(number for number, (_, events) in enumerate(rows) if number > 3 and len(events) > 2)
+        in_doubt = [event for _, events in rows[:position] for event in events] + rows[position][1][:2]
+        await store(connection, in_doubt)
+        recent = RecentEvents()  # of the late transaction and every second one
+        for _, events in (late, *rows[1::2]):
+            recent.keep(events)
+
+        async with refill.ids_forgotten(connection.jetstream()):
+            holder.close()
+            async with relaying(own_system, recent):
+                await asyncio.to_thread(announced, own_system)
+
+        await assert_the_stream_is_the_log(own_system, connection)
+        stored = [message.headers[headers.MESSAGE_ID] for message in await in_stream(connection)]
+        behind = [late[1], rows[position][1][2:], *(events for _, events in rows[position + 1 :])]
+        assert stored == [event.event_id for events in (in_doubt, *behind) for event in events]
+    engine.dispose()
+
+
+def leaders(system):
+    """The sessions that lead."""
+    return system.sql("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted")
+
+
+async def test_the_lead_is_kept_while_nats_takes_longer_than_an_idle_session_lasts(own_system, monkeypatch):
+    own_system.start_servers()
+    engine = unit_of_work.connect(own_system.database_url, name="tests", size=1)
+    holder = Outbox(engine)
+    assert holder.try_to_lead()
+    monkeypatch.setattr(outbox, "_IDLE_LIMIT", "SET idle_session_timeout = '2s'")
+    async with relaying(own_system) as relay:
+        nats_server = own_system.nats.process.pid
+        os.kill(nats_server, signal.SIGSTOP)
+        try:
+            before = leaders(own_system)
+            holder.close()
+            leads = await asyncio.to_thread(
+                eventually, lambda: [each for each in leaders(own_system) if each not in before]
+            )
+            await asyncio.sleep(3)
+            assert leaders(own_system) == leads
+        finally:
+            os.kill(nats_server, signal.SIGCONT)
+        await leading(relay)
+        assert leaders(own_system) == leads
+    engine.dispose()

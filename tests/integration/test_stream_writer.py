@@ -139,11 +139,24 @@ async def test_a_message_larger_than_the_server_takes_is_refused_with_what_to_do
     assert len(await bodies(connection, stream)) == count
 
 
-async def test_messages_without_ids_are_each_answered_for(connection, stream, writer):
+async def test_messages_without_ids_are_stored_in_order_as_well(connection, stream, writer):
     await writer.publish([Message(f"{stream}.{number}", b"%d" % number, {}) for number in range(5)])
     await writer.publish([Message(f"{stream}.5", b"5", {})])
 
     assert await bodies(connection, stream) == [f"{number}" for number in range(6)]
+
+
+async def test_of_a_stale_writers_messages_without_ids_none_follows_somebody_elses(
+    connection, stream, writer
+):
+    stale = StreamWriter(connection, stream)
+    await stale.synchronize()
+    await writer.publish(messages(stream, 1, "new"))  # in the place of the first
+
+    with pytest.raises(Fenced):
+        await stale.publish([Message(f"{stream}.{number}", b"stale", {}) for number in range(5)])
+
+    assert await bodies(connection, stream) == ["new0"]
 
 
 async def test_after_a_batch_that_failed_messages_go_one_by_one_and_then_in_batches_again(
@@ -200,3 +213,38 @@ async def test_the_tail_of_a_stream_that_was_emptied_is_empty(connection, stream
     assert dict(await writer.tail(10)) == {}
     await writer.publish(messages(stream, 2, "after"))
     assert await bodies(connection, stream) == ["after0", "after1"]
+
+
+async def remove(connection, stream, sequences):
+    for sequence in sequences:
+        await connection.jetstream().delete_msg(stream, sequence)
+
+
+async def test_the_tail_ends_where_the_last_messages_were_deleted(connection, stream, writer):
+    await writer.publish(messages(stream, 600))
+    await remove(connection, stream, (300, 599, 600))
+    await writer.synchronize()
+
+    assert set(await writer.tail(400)) == {f"m{number}" for number in range(200, 598) if number != 299}
+    await writer.publish(messages(stream, 20, "after"))
+    assert (await bodies(connection, stream))[-22:] == ["m596", "m597", *(f"after{n}" for n in range(20))]
+
+
+async def test_a_tail_that_was_deleted_whole_is_empty(connection, stream, writer):
+    await writer.publish([Message(f"{stream}.kept", b"kept", {headers.MESSAGE_ID: "kept"})])
+    await writer.publish(messages(stream, MAX_MESSAGES))
+    for number in range(3):
+        await connection.jetstream().purge_stream(stream, subject=f"{stream}.{number}")
+    await writer.synchronize()
+
+    assert await writer.tail(MAX_MESSAGES) == {}
+    await writer.publish(messages(stream, 1, "after"))
+    assert await bodies(connection, stream) == ["kept", "after0"]
+
+
+async def test_the_tail_is_empty_where_all_was_deleted_since_the_stream_was_asked(connection, stream, writer):
+    await writer.publish(messages(stream, 5))
+    await writer.synchronize()
+    await connection.jetstream().purge_stream(stream)
+
+    assert await writer.tail(10) == {}

@@ -392,11 +392,31 @@ async def test_a_durable_command_is_part_of_its_senders_trace(collector, caller,
     assert only(spans, SEND_COMPLETED).parent == process.span_id
 
 
-async def test_a_dead_letters_rejection_is_part_of_its_senders_trace(collector, connection):
+async def test_an_event_with_a_number_that_no_float_holds_is_traced_and_hinders_no_other(
+    collector, caller, connection
+):
+    entity = await caller.create()
+    heard = await connection.subscribe(f"library.events.deployment.completed.*.{entity['entity_id']}")
+    trace_id, _, traceparent = a_trace()
+
+    deployed = await caller.ask(
+        subjects.DEPLOY_REQUEST,
+        {headers.TRACEPARENT: traceparent},
+        **a_deploy(entity, config_override={"n": 10**400}),
+    )
+
+    event = json.loads((await heard.next_msg(timeout=10)).data)
+    assert event["subject"] == deployed["deployment_id"]
+    assert event["data"]["deployment"]["config_snapshot"]["n"] == 10**400
+    collector.of(trace_id, PROCESS_DEPLOY, SEND_COMPLETED)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"x":1e400}'])
+async def test_a_dead_letters_rejection_is_part_of_its_senders_trace(collector, connection, body):
     trace_id, _, traceparent = a_trace()
     await connection.jetstream().publish(
         subjects.COMMAND_DEPLOY,
-        b"{}",
+        body,
         headers={headers.MESSAGE_ID: f"order-{uuid4()}", headers.TRACEPARENT: traceparent},
     )
 

@@ -12,6 +12,9 @@ from worker.domain.trace import Trace
 from worker.messaging.stream_writer import Message
 from worker.tracing import NO_SPAN, Span
 
+_DATA = b',"data":'
+"""What comes last of an event. No string holds it, for quotation marks are escaped there."""
+
 
 @contextmanager
 def announcing(events: Sequence[WaitingEvent]) -> Iterator[list[Message]]:
@@ -36,12 +39,16 @@ def announcing(events: Sequence[WaitingEvent]) -> Iterator[list[Message]]:
 
 def _span(event: WaitingEvent) -> Span:
     """The span of its sending, beneath that of the request that it came from, if that had one."""
-    envelope = orjson.loads(event.body)
-    trace = Trace.read(envelope.get(headers.TRACEPARENT), envelope.get(headers.TRACESTATE))
+    try:
+        envelope = orjson.loads(event.body.partition(_DATA)[0] + b"}")
+        trace = Trace.read(envelope.get(headers.TRACEPARENT), envelope.get(headers.TRACESTATE))
+        name = f"send {envelope['type']}"
+    except Exception:  # noqa: BLE001 - an event that cannot be traced is announced all the same
+        return NO_SPAN
     if trace is None:
         return NO_SPAN
     attributes = tracing.of_message("send", event.nats_subject, event.event_id)
-    return tracing.tracer().begin("producer", f"send {envelope['type']}", attributes, trace)
+    return tracing.tracer().begin("producer", name, attributes, trace)
 
 
 def _message(event: WaitingEvent, trace: Trace | None) -> Message:

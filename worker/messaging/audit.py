@@ -1,6 +1,7 @@
 """The stream's side of an audit: every message once, in order, in chunks."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -91,7 +92,13 @@ def identity(message: Msg) -> tuple[int, str | None, str]:
 
 def _event_id(body: bytes) -> str | None:
     try:
-        event: Any = orjson.loads(body)
-        return str(UUID(event["id"]))
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return str(UUID(_read(body)["id"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError:  # documents may hold larger numbers than it takes
+        return json.loads(body, parse_int=str, parse_float=str)

@@ -50,9 +50,15 @@ class Mirror:
 
     def remember_events(self, event_subjects: Iterable[str]) -> None:
         """Events were published that may have changed what is there."""
-        for subject in event_subjects:
-            if (place := subjects.place_of(subject)) and self._concerns(subject, place):
-                self._stale[place] = None
+        self._stale.update(dict.fromkeys(self.concerned(event_subjects)))
+
+    def concerned(self, event_subjects: Iterable[str]) -> list[Place]:
+        """Where these events may have changed what is there."""
+        return [
+            place
+            for subject in event_subjects
+            if (place := subjects.place_of(subject)) and self._concerns(subject, place)
+        ]
 
     def _concerns(self, subject: str, _: Place) -> bool:
         return subjects.event_name(subject) in self.follows
@@ -95,11 +101,17 @@ class PendingMirror(Mirror):
         self._held: set[Place] = set()
 
     async def synchronize(self) -> None:
-        """As any; and ask which places are held."""
+        """As any; and ask which places are held, or may be by what is still on its way."""
         await super().synchronize()
-        self._held.clear()
+        self._held = set(self._stale)
         async for keys in self.bucket.keys(await self.bucket.last_revision()):
             self._held.update(place for key in keys if (place := live_state.place_of(key)))
+
+    def remember(self, places: Iterable[Place]) -> None:
+        """As any; a put of a former leader may still be on its way, until something is written behind it."""
+        places = list(places)
+        super().remember(places)
+        self._held.update(places)
 
     def _concerns(self, subject: str, place: Place) -> bool:
         decides = place in self._held and subjects.event_name(subject) not in _DECIDES_NOTHING

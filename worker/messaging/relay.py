@@ -7,10 +7,10 @@ taking the lead and after every failure.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from nats.aio.client import Client
@@ -34,6 +34,8 @@ _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.05
 _PAUSE_SECONDS = 0.01
 _COMPARE_SECONDS = 0.05
+_COMPARE_AGAIN_SECONDS = 5.0
+_KEEP_SECONDS = 1.0
 _FEW = 16
 """A round of more events is a load: then the next one is gathered for longer, and so is the live state."""
 
@@ -44,13 +46,16 @@ class Source(Views, Protocol):
     """The database's side of the relay; every method blocks."""
 
     def try_to_lead(self) -> bool:
-        """Whether the lead is this one's."""
+        """Whether the lead is this one's; asked again, it stays so."""
 
     def waiting(self, *, events: int, size: int) -> Sequence[WaitingEvent]:
         """The next events."""
 
     def settle(self, published: Sequence[WaitingEvent]) -> None:
         """Forget the first of those waiting."""
+
+    def settle_stored(self, event_ids: Collection[str]) -> None:
+        """Forget those of a former batch that the stream has, whatever waits in front of them by now."""
 
     def close(self) -> None:
         """Give the lead back."""
@@ -105,7 +110,8 @@ class Relay:
             self._thread.shutdown(wait=False)
 
     async def _woken(self, _: object) -> None:
-        self._committed.set()
+        if self.leads:  # a follower would pass on what another one, or itself, has just told the leader
+            self._committed.set()
 
     async def _term(self) -> None:
         """Follow and then lead, until something breaks."""
@@ -119,10 +125,7 @@ class Relay:
     async def _lead(self, source: Source) -> None:
         while not await self._blocking(source.try_to_lead):
             await self._pass_on_wakes()
-        await self._events.synchronize()
-        for mirror in self._mirrors:
-            await mirror.synchronize()
-        await self._settle_doubt(source)
+        await self._keeping_the_lead(source, self._take_over(source))
         self.leads = True
         log.info("relay_leads")
         comparison = asyncio.create_task(self._compare(source))
@@ -131,8 +134,34 @@ class Relay:
         finally:
             comparison.cancel()
 
+    async def _take_over(self, source: Source) -> None:
+        await self._events.synchronize()
+        for mirror in self._mirrors:
+            await mirror.synchronize()
+        await self._settle_doubt(source)
+
+    async def _keeping_the_lead(self, source: Source, work: Coroutine[Any, Any, None]) -> None:
+        """Do what may take long, as reading a large bucket does: PostgreSQL ends a session that is idle.
+
+        Whoever is cut off from NATS meanwhile is to lose the lead.
+        """
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait([task], timeout=_KEEP_SECONDS))[0]:
+                if self._connection.is_connected:
+                    await self._blocking(source.try_to_lead)
+            task.result()
+        finally:
+            task.cancel()
+
     async def _compare(self, source: Source) -> None:
         """Once a lead: see the whole live state beside the database, and bring up to date what differs."""
+        while True:
+            if await self._compared(source):
+                return
+            await asyncio.sleep(_COMPARE_AGAIN_SECONDS)
+
+    async def _compared(self, source: Source) -> bool:
         differing = 0
         try:
             for mirror in self._mirrors:
@@ -144,8 +173,9 @@ class Relay:
                     await asyncio.sleep(_COMPARE_SECONDS)
         except Exception as error:  # noqa: BLE001 - what the relay itself cannot do without, it meets itself
             log.warning("live_state_not_compared", because=type(error).__name__)
-        else:
-            log.info("live_state_compared", differing=differing)
+            return False
+        log.info("live_state_compared", differing=differing)
+        return True
 
     async def _publish(self, source: Source) -> None:
         while True:
@@ -172,11 +202,9 @@ class Relay:
         Events that the stream has are forgotten here, and the live state they lead to is brought up to date.
         """
         stored = await self._events.tail(MAX_MESSAGES)
-        self._remember_places(list(stored.values()))
-        waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
-        published = [event for event in waiting if event.event_id in stored]
-        if published:
-            await self._blocking(lambda: source.settle(published))
+        for mirror in self._mirrors:
+            mirror.remember(mirror.concerned(stored.values()))
+        await self._blocking(lambda: source.settle_stored(stored))
 
     async def _round(self, source: Source) -> int:
         waiting = await self._blocking(lambda: source.waiting(events=MAX_MESSAGES, size=_BATCH_BYTES))
@@ -188,13 +216,10 @@ class Relay:
             self.last_published_at = time.monotonic()
             for waited, events in groupby(event.waited for event in waiting):
                 self.lag.observe_many(waited + self.last_published_at - read_at, sum(1 for _ in events))
-            self._remember_places([event.nats_subject for event in waiting])
+            for mirror in self._mirrors:
+                mirror.remember_events([event.nats_subject for event in waiting])
         await self._settle_and_refresh(source, waiting)
         return len(waiting)
-
-    def _remember_places(self, event_subjects: Sequence[str]) -> None:
-        for mirror in self._mirrors:
-            mirror.remember_events(event_subjects)
 
     async def _settle_and_refresh(self, source: Source, published: Sequence[WaitingEvent]) -> None:
         """Forget what is published; bring the live state of what changed up to what the database holds."""

@@ -9,7 +9,6 @@ Messages go like that, too, after a batch that failed: nats-server 2.15 was seen
 once its disk had been full.
 """
 
-import asyncio
 import json
 import uuid
 from collections.abc import Sequence
@@ -72,7 +71,8 @@ class StreamWriter:
 
     async def tail(self, messages: int) -> dict[str, str]:
         """The stream's last so many messages: id (``Nats-Msg-Id``) to subject."""
-        first = max(1, self._last - messages + 1)
+        first, end = max(1, self._last - messages + 1), self._last
+        seen = first - 1
         found: dict[str, str] = {}
         if self._is_empty:
             return found
@@ -89,14 +89,35 @@ class StreamWriter:
             ),
         )
         try:
-            while True:
-                batch = await subscription.fetch(256, timeout=_ACK_SECONDS)
+            while seen < end:
+                try:
+                    batch = await subscription.fetch(256, timeout=_ACK_SECONDS)
+                except TimeoutError:
+                    before, end = end, await self._newest(end)
+                    if end == before:
+                        raise
+                    continue
                 for message in batch:
                     found[(message.headers or {}).get(headers.MESSAGE_ID, "")] = message.subject
-                if batch and batch[-1].metadata.sequence.stream >= self._last:
-                    return found
+                    seen = message.metadata.sequence.stream
+            return found
         finally:
             await subscription.unsubscribe()
+
+    async def _newest(self, upto: int) -> int:
+        """The newest message that is left up to a sequence, 0 for none.
+
+        The stream's leader knows. That a consumer has no more to give says nothing, for its replica may be
+        behind; and asked for the last message on ">", the leader finds none where that was deleted.
+        """
+        reply = await self._connection.request(
+            f"$JS.API.STREAM.INFO.{self._stream}", b'{"deleted_details":true}', timeout=_ACK_SECONDS
+        )
+        state = json.loads(reply.data)["state"]
+        deleted = set(state.get("deleted") or ())
+        while upto in deleted:
+            upto -= 1
+        return upto if upto >= state["first_seq"] else 0
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Store them all, at most 1,000, in this order.
@@ -127,28 +148,24 @@ class StreamWriter:
     async def _singly(self, messages: Sequence[Message]) -> None:
         """At once, each behind the one before it, or refused.
 
-        Messages that have ids name that of the one before them, too, so the last one's answer is that of all:
-        a sequence alone would as well be that of somebody else's message in the place of one of ours.
+        Each names the id of the one before it, too, so the last one's answer is that of all: a sequence alone
+        would as well be that of somebody else's message in the place of one of ours.
         """
-        if any(headers.MESSAGE_ID not in message.headers for message in messages):
-            await self._each(messages)
-            return
         *first, last = messages
         parts: list[bytes] = []
         carried = {_EXPECTED: str(self._last)}
         for number, message in enumerate(first, self._last + 1):
-            wire.encode(parts, message.subject, message.body, message.headers | carried)
-            carried = {_EXPECTED: str(number), _EXPECTED_ID: message.headers[headers.MESSAGE_ID]}
+            identity = message.headers.get(headers.MESSAGE_ID) or uuid.uuid4().hex
+            wire.encode(
+                parts,
+                message.subject,
+                message.body,
+                {**message.headers, headers.MESSAGE_ID: identity, **carried},
+            )
+            carried = {_EXPECTED: str(number), _EXPECTED_ID: identity}
         if parts:
             wire.write(self._connection, parts)
         self._last = self._sequence(await self._ask(last, carried))
-
-    async def _each(self, messages: Sequence[Message]) -> None:
-        replies = await asyncio.gather(
-            *(self._ask(message, {_EXPECTED: str(last)}) for last, message in enumerate(messages, self._last))
-        )
-        for reply in replies:
-            self._last = self._sequence(reply)
 
     async def _together(self, messages: Sequence[Message]) -> None:
         """As one atomic batch: all or none."""

@@ -1,6 +1,6 @@
 """The outbox: which events wait to be published, in the order they must stand in the stream."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -39,6 +39,11 @@ _DELETE = "DELETE FROM outbox WHERE outbox_id = ANY(%(ids)s)"
 _SHORTEN = """
 UPDATE outbox SET event_ids = event_ids[cardinality(event_ids) - %(left)s + 1 :] WHERE outbox_id = %(id)s
 """
+_LEAVE = "UPDATE outbox SET event_ids = %(left)s::text[]::uuid[] WHERE outbox_id = %(id)s"
+
+# A batch in doubt, at most 1,000 rows, stood first when it was read. In front of it come no more rows than
+# were being written then, one a connection.
+_FIRST = "SELECT outbox_id, event_ids::text[] FROM outbox ORDER BY outbox_id LIMIT 2000"
 _DEPTH = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
 FROM (SELECT created_at FROM outbox ORDER BY outbox_id LIMIT 10000) o
@@ -110,6 +115,22 @@ class Outbox:
         if whole:
             self._execute(_DELETE, ids=whole)
         self._recent.forget(event.event_id for event in published)
+
+    def settle_stored(self, event_ids: Collection[str]) -> None:
+        """Forget these, wherever they wait among the rows that come next: they are in the stream.
+
+        What waits is read from the database alone: this process may know a part of it only.
+        """
+        whole: list[int] = []
+        for outbox_id, waiting in self._execute(_FIRST):
+            left = [event_id for event_id in waiting if event_id not in event_ids]
+            if not left:
+                whole.append(outbox_id)
+            elif len(left) < len(waiting):
+                self._execute(_LEAVE, id=outbox_id, left=left)
+        if whole:
+            self._execute(_DELETE, ids=whole)
+        self._recent.forget(event_ids)
 
     def close(self) -> None:
         """Give the lead back."""
