@@ -43,7 +43,7 @@ from contracts.entities import (
 from contracts.environments import Environment, EnvironmentList, EnvironmentName, EnvironmentSet
 from contracts.events import EventList
 from contracts.exchange import Exchange
-from contracts.headers import DEADLINE, ERROR_CODE, IDEMPOTENCY_KEY
+from contracts.headers import DEADLINE, ERROR_CODE, IDEMPOTENCY_KEY, MESSAGE_ID
 from contracts.ids import new_id
 from contracts.matrix import Matrix, MatrixRequest
 from contracts.parsing import parse
@@ -188,14 +188,15 @@ class LibraryClient:
         """The reply to ``request``, asked again within ``timeout`` seconds while nobody answers it.
 
         ``idempotency_key`` names the change, so that asking again, in another process too, does it once;
-        without one, a new one holds for this call. ``headers`` are further ones, such as ``traceparent``.
+        without one, the ``Idempotency-Key`` or else the ``Nats-Msg-Id`` among ``headers`` does, and without
+        those a new one holds for this call. ``headers`` are further ones, such as ``traceparent``.
         Raises ``ProblemError`` for a refusal, ``NoAnswerError`` where none came.
         """
         seconds = self.timeout if timeout is None else timeout
         sent = dict(headers or {})
         sent[DEADLINE] = _deadline(seconds)
         if endpoint.writes:
-            sent[IDEMPOTENCY_KEY] = idempotency_key or sent.get(IDEMPOTENCY_KEY) or str(new_id())
+            sent = _keyed(sent, idempotency_key)
         body = request.model_dump_json(exclude_none=True).encode()
         exchange = Exchange(self.connection, endpoint.subject, body, sent, timeout=seconds)
         return read(endpoint.reply, await exchange.answer())
@@ -237,6 +238,14 @@ def read(reply: type[ReplyT], answer: Msg) -> ReplyT:
 def _parsed(model: type[Request], fields: Mapping[str, Any]) -> Request:
     """The request with these fields, refused in the worker's words where it is none."""
     return parse(model, to_json(fields, inf_nan_mode="constants"))
+
+
+def _keyed(sent: Mapping[str, str], key: str | None) -> dict[str, str]:
+    """These headers with one key: what is given as such, or stands among them in any case, or a new one."""
+    named = {name.lower(): value for name, value in sent.items()}
+    key = key or named.get(IDEMPOTENCY_KEY.lower()) or named.get(MESSAGE_ID.lower()) or str(new_id())
+    others = {name: value for name, value in sent.items() if name.lower() != IDEMPOTENCY_KEY.lower()}
+    return {**others, IDEMPOTENCY_KEY: key}
 
 
 def _deadline(seconds: float) -> str:

@@ -71,7 +71,11 @@ class EventWatch(OrderedMessages):
 
 
 class _KeyWatch(OrderedMessages, Generic[ValueT]):
-    """Iterates over the values of a key of ``bucket``: the one there now first, None for nothing."""
+    """Iterates over the values of a key of ``bucket``: the one there now first, None for nothing.
+
+    None is given where nothing is there at first, and for a deletion. A bucket that was made anew and has no
+    such key says neither: what was given last holds until another value comes.
+    """
 
     bucket: ClassVar[str]
     value: type[ValueT]
@@ -80,7 +84,7 @@ class _KeyWatch(OrderedMessages, Generic[ValueT]):
         key = subjects.active_key(environment, entity_id)
         subject = subjects.bucket_subject(self.bucket, key)
         super().__init__(connection, subjects.bucket_stream(self.bucket), subject)
-        self._seen: int | None = None
+        self._seen: tuple[int, datetime] | tuple[()] | None = None
 
     async def _begin(self) -> ConsumerConfig:
         return ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
@@ -91,10 +95,17 @@ class _KeyWatch(OrderedMessages, Generic[ValueT]):
     async def __anext__(self) -> ValueT | None:
         while True:
             message = await self._next()
-            sequence = message.metadata.sequence.stream if message is not None else 0
-            if sequence != self._seen:  # a consumer made again begins with what was seen
-                self._seen = sequence
+            if self._is_new(message):
                 return self._read(message)
+
+    def _is_new(self, message: Msg | None) -> bool:
+        """Whether it was not seen: a consumer made again begins with what was, a bucket made anew at 1."""
+        before = self._seen
+        if message is None:
+            self._seen = before or ()
+            return before is None
+        self._seen = (message.metadata.sequence.stream, message.metadata.timestamp)
+        return self._seen != before
 
     def _read(self, message: Msg | None) -> ValueT | None:
         if message is None or any(name in (message.headers or {}) for name in _DELETIONS):

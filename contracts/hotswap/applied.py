@@ -33,13 +33,14 @@ class AppliedReports:
         self._jetstream = connection.jetstream(timeout=_ANSWER_SECONDS)
         self._environment = environment
         self._agent = agent
+        self._latest: dict[UUID, Applied] = {}
         self._waiting: dict[UUID, Applied] = {}
         self._something_waits = asyncio.Event()
-        self._stored: dict[UUID, Applied] = {}
+        self._stored: set[UUID] = set()
 
     def put(self, entity_id: UUID, applied: Applied) -> None:
         """Have it put, in the place of what was to be put for this entity before."""
-        self._waiting[entity_id] = applied
+        self._latest[entity_id] = self._waiting[entity_id] = applied
         self._something_waits.set()
 
     async def run(self) -> None:
@@ -58,7 +59,7 @@ class AppliedReports:
         while True:
             if self._stored and await self._is_lost(next(iter(self._stored))):
                 _log.warning("applied_lost agent=%s places=%d", self._agent, len(self._stored))
-                self._waiting = self._stored | self._waiting
+                self._waiting = self._latest.copy()  # what is in flight, too: put twice, and never older
                 self._something_waits.set()
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -110,7 +111,7 @@ class AppliedReports:
         except (NatsError, TimeoutError) as error:
             _log.info("applied_put_failed entity_id=%s error=%s", entity_id, type(error).__name__)
             return False
-        self._stored[entity_id] = applied
+        self._stored.add(entity_id)
         return True
 
     def _subject(self, entity_id: UUID) -> str:

@@ -54,6 +54,7 @@ class Follower(ABC):
         self._health_interval = health_interval
         self._applied = AppliedReports(client.connection, environment, name)
         self._places: dict[UUID, HotSwap] = {}
+        self._unclaimed: dict[UUID, Shown] = {}  # active, and not ours or not yet
         self._shows_all = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[None] | None = None
@@ -71,6 +72,7 @@ class Follower(ABC):
         """
         self._broken = asyncio.get_running_loop().create_future()
         self._places.clear()
+        self._unclaimed.clear()
         self._shows_all = False
         try:
             if self._entity_id is not None:
@@ -133,9 +135,11 @@ class Follower(ABC):
 
     def _take_active(self, shown: Shown) -> None:
         place = self._place(shown.entity_id)
+        self._unclaimed.pop(shown.entity_id, None)
         if place is None:
-            return
-        if shown.value is None and not shown.is_said:
+            if shown.value is not None:
+                self._unclaimed[shown.entity_id] = shown
+        elif shown.value is None and not shown.is_said:
             place.miss_active()
         elif shown.value is None:
             place.see_active(None)
@@ -149,9 +153,13 @@ class Follower(ABC):
                 place.see_pending(None)
             return
         place = self._place(shown.entity_id)
-        if place is not None and (seen := _read(PendingConfiguration, shown)) is not None:
-            if self._shows_all and not place.order.is_known:
-                place.see_active(None)
+        if place is None:
+            return
+        if (active := self._unclaimed.get(shown.entity_id)) is not None:
+            self._take_active(active)
+        if self._shows_all and not place.order.is_known:
+            place.see_active(None)
+        if (seen := _read(PendingConfiguration, shown)) is not None:
             place.see_pending(seen)
 
     def _place(self, entity_id: UUID) -> HotSwap | None:

@@ -72,10 +72,14 @@ class HealthReports:
         if running is None or self._program is None:
             return None
         limit = asyncio.timeout(self._interval)
+        task = asyncio.current_task()
+        assert task is not None
         try:
             async with limit:
                 report = self._report(running.deployment_id, await self._program.health())
-        except Exception as error:  # noqa: BLE001 - whatever the program's author let out
+        except (Exception, asyncio.CancelledError) as error:  # whatever the program's author let out
+            if isinstance(error, asyncio.CancelledError) and task.cancelling():
+                raise
             silence = f"health() gave nothing within {self._interval:g} s"
             why = silence if limit.expired() else said(error)
             report = self._report(running.deployment_id, Health("unhealthy", {"error": why}))

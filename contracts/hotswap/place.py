@@ -26,6 +26,9 @@ from contracts.problems import ProblemError
 
 _log = logging.getLogger(__name__)
 
+RELEASE_SECONDS = 30.0
+"""Seconds that a ``release`` has: the next swap, and the agent's end, wait for it."""
+
 _ANSWER_SECONDS = 5.0
 _CANCELLED_AGAIN_SECONDS = 0.5
 _ASK_AGAIN = frozenset(("busy", "unavailable", "internal_error", "deadline_exceeded"))
@@ -151,11 +154,14 @@ class HotSwap:
         }
         task = asyncio.current_task()
         assert task is not None
+        limit = asyncio.timeout(RELEASE_SECONDS if step.do == "release" else None)
         try:
-            await calls[step.do](step.what)
+            async with limit:
+                await calls[step.do](step.what)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever the program lets out
             if not task.cancelling():
-                self._failed(step, said(error))
+                silence = f"release() did not end within {RELEASE_SECONDS:g} s"
+                self._failed(step, silence if limit.expired() else said(error))
         else:
             if not (task.cancelling() and step.can_be_interrupted):
                 self.order.done(step)

@@ -73,7 +73,8 @@ class Program(Protocol):
         """Give back what ``prepare(old)`` took.
 
         ``old`` was replaced, or will not run any more, or was prepared in vain; that ``prepare`` may have
-        failed or been cancelled half-way, so some of it may be missing.
+        failed or been cancelled half-way, so some of it may be missing. It is cancelled after 30 s, for the
+        next swap waits for it, and ``old`` then counts as released.
         """
 
 

@@ -709,3 +709,29 @@ async def test_a_fleet_that_starts_runs_what_is_active_and_releases_what_was_ret
         await applied(connection, entities[0], None, "host-1")
         await again[UUID(entities[1]["entity_id"])].did("prepare 1", "activate 1")
     assert again[UUID(entities[0]["entity_id"])].calls == []
+
+
+async def test_a_fleet_that_takes_an_entity_on_while_a_change_waits_runs_what_is_active_there_first(
+    client, caller, connection, entity, settings
+):
+    first = await deploy(caller, entity, 1)
+    await settings(activation="confirmed", confirm_timeout_s=60)
+    entity_id = UUID(entity["entity_id"])
+    programs: dict[UUID, Recorder] = {}
+    asked = asyncio.Event()
+
+    def program_for(each):
+        if each == entity_id:
+            asked.set()
+        return programs.get(each)
+
+    async with Fleet(client, PLACE, "host-1", program_for) as fleet:
+        await asyncio.wait_for(asked.wait(), 20)
+        programs[entity_id] = program = Recorder(held=["prepare 2"])
+        second = await deploy(caller, entity, 2)
+        await applied(connection, entity, first, "host-1")
+        await program.began("prepare 1", "activate 1", "prepare 2")
+        assert fleet.running[entity_id].deployment_id == UUID(first["deployment_id"])
+        program.held["prepare 2"].set()
+        await program.did("prepare 1", "activate 1", "prepare 2", "activate 2", "release 1")
+        await applied(connection, entity, second, "host-1")

@@ -133,6 +133,26 @@ async def test_a_change_goes_out_with_a_key_and_a_deadline_and_without_what_was_
     assert timedelta(seconds=4) < left < timedelta(seconds=5)
 
 
+@pytest.mark.parametrize(
+    ("option", "given", "key"),
+    [
+        (None, {"Nats-Msg-Id": "release-7"}, "release-7"),
+        (None, {"nats-msg-id": "release-7"}, "release-7"),
+        (None, {"idempotency-key": "release-8", "Nats-Msg-Id": "release-7"}, "release-8"),
+        ("release-9", {"idempotency-key": "release-8", "Nats-Msg-Id": "release-7"}, "release-9"),
+    ],
+)
+async def test_a_key_among_the_headers_is_the_key_of_a_change(client, peer, option, given, key):
+    await peer.answers(subjects.ENTITY_CREATE, answer(ENTITY))
+
+    await client.create_entity(**NEW_ENTITY, idempotency_key=option, headers=given)
+
+    (request,) = peer.requests
+    assert [
+        value for name, value in request.headers.items() if name.lower() == headers.IDEMPOTENCY_KEY.lower()
+    ] == [key]
+
+
 async def test_a_question_carries_no_key_but_the_headers_that_were_given(client, peer):
     await peer.answers(subjects.ENTITY_GET, answer(ENTITY))
     trace = {headers.TRACEPARENT: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}

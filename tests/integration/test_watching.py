@@ -291,6 +291,35 @@ async def test_live_says_a_value_once_though_the_server_restarts(server, client,
     assert [each.version for each in found] == ["1.0.0", "2.0.0"]
 
 
+async def made_anew(stream):
+    await stream.delete_stream(subjects.bucket_stream(subjects.ACTIVE_BUCKET))
+    return await stream.create_key_value(bucket=subjects.ACTIVE_BUCKET)
+
+
+async def test_live_says_nothing_of_a_bucket_made_anew_until_a_value_is_back(client, bucket):
+    await bucket.put(KEY, live_value("1.0.0"))
+    async with client.live("staging", ENTITY_ID) as live:
+        assert (await anext(live)).version == "1.0.0"
+        anew = await made_anew(bucket._js)
+        following = asyncio.create_task(anext(live))
+        async with asyncio.timeout(20):
+            while not await bucket._js.consumers_info(subjects.bucket_stream(subjects.ACTIVE_BUCKET)):
+                await asyncio.sleep(0.02)
+        await anew.put(KEY, live_value("1.1.0"))
+
+        assert (await asyncio.wait_for(following, 20)).version == "1.1.0"
+
+
+async def test_live_gives_a_value_of_a_bucket_made_anew_that_has_the_number_of_the_last_one(client, bucket):
+    await bucket.put(KEY, live_value("1.0.0"))
+    async with client.live("staging", ENTITY_ID) as live:
+        assert (await anext(live)).version == "1.0.0"
+        anew = await made_anew(bucket._js)
+        assert await anew.put(KEY, live_value("1.1.0")) == 1
+
+        assert (await asyncio.wait_for(anext(live), 20)).version == "1.1.0"
+
+
 async def test_watching_leaves_no_subscription_behind(client, stream):
     await stream.publish(**event())
     counts = []
