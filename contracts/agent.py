@@ -34,7 +34,8 @@ came back unnoticed stays as it is. What is active but cannot be run (its ``prep
 is reported ``unhealthy`` each time, and tried again after 0.25 s, then twice as long, up to 30 s; what ran
 before stays as ``activate`` left it. ``activate`` is then called again without another ``prepare``; if the
 deployment loses its place meanwhile, as after a rollback for its health, it is released. An error of
-``release`` is logged, and what was to be released counts as released.
+``release`` is logged, and what was to be released counts as released; so it does where that takes longer than
+30 seconds, when it is cancelled.
 
 NATS or the worker being away changes nothing of what runs; an agent goes on where it was when they are back.
 After its own restart it begins at 4, with what is active, then 1, with what waits. Ending one (the end of
