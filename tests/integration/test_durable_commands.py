@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import re
 import signal
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import nats
+import psycopg2
 import pytest
 from nats.aio.client import Client
+from nats.js.api import ConsumerInfo
 
 from contracts import subjects
 from tests.conftest import Caller
+from tests.faults.proxy import Moment, Proxy, Way
 from tests.system import System, eventually
 
 
@@ -218,3 +223,152 @@ async def test_a_command_outlasts_an_outage_of_the_database(own_system: System):
     await client.close()
     assert event["type"] == "library.deployment.completed.v1"
     eventually(lambda: own_system.sql("SELECT count(*) FROM outbox") == [(0,)])
+
+
+async def consumer(client: Client) -> ConsumerInfo:
+    return await client.jetstream().consumer_info(subjects.COMMANDS_STREAM, subjects.COMMANDS_CONSUMER)
+
+
+async def deliver_again_after(client: Client, seconds: float) -> None:
+    """Have the stream wait only so long for an acknowledgement."""
+    config = (await consumer(client)).config
+    await client.jetstream().add_consumer(subjects.COMMANDS_STREAM, config.evolve(ack_wait=seconds))
+
+
+async def deliveries(client: Client) -> int:
+    return (await consumer(client)).delivered.consumer_seq
+
+
+async def all_are_settled(client: Client) -> None:
+    """Wait until the stream of commands is empty."""
+    async with asyncio.timeout(30):
+        while await dead(client, subjects.COMMANDS_STREAM):
+            await asyncio.sleep(0.02)
+
+
+def rejected(system: System) -> int:
+    ((count,),) = system.sql("SELECT count(*) FROM events WHERE type = 'library.deployment.rejected.v1'")
+    return count
+
+
+async def test_commands_that_wait_when_their_worker_is_stopped_are_carried_out_by_the_next(
+    own_system: System,
+):
+    own_system.start_servers()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entities = [await caller.create() for _ in range(10)]
+    own_system.postgres.stop()
+    commands = [await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity)) for entity in entities * 10]
+    worker.wait_for_line("unavailable")
+
+    stopped = asyncio.create_task(asyncio.to_thread(worker.stop))
+    while not stopped.done():
+        commands.append(await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entities[0])))
+    assert stopped.result() == 0
+    own_system.postgres.start()
+    own_system.start_worker()
+
+    outcomes = [await commander.outcome(command) for command in commands]
+    assert {event["type"] for event in outcomes} == {"library.deployment.completed.v1"}
+    assert await dead(client) == 0
+    assert own_system.sql("SELECT count(*) FROM deployments") == [(len(commands),)]
+    await client.close()
+
+
+async def test_to_wait_in_a_worker_is_no_try_however_often_the_stream_delivers_it_meanwhile(
+    own_system: System,
+):
+    own_system.start_servers()
+    own_system.start_worker().wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entity = await caller.create()
+    await deliver_again_after(client, 0.4)
+    with closing(psycopg2.connect(own_system.database_url)) as somebody:
+        somebody.cursor().execute("LOCK TABLE entities IN EXCLUSIVE MODE")
+        command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+        async with asyncio.timeout(30):
+            while await deliveries(client) < 8:
+                await asyncio.sleep(0.02)
+        somebody.rollback()
+
+    event = await commander.outcome(command)
+    await all_are_settled(client)
+    assert event["type"] == "library.deployment.completed.v1"
+    assert await dead(client) == 0
+    assert rejected(own_system) == 0
+    await client.close()
+
+
+async def test_what_waits_in_a_worker_is_not_delivered_again(own_system: System):
+    own_system.start_servers()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entity = await caller.create()
+    await deliver_again_after(client, 4)
+    with closing(psycopg2.connect(own_system.database_url)) as somebody:
+        somebody.cursor().execute("LOCK TABLE entities IN EXCLUSIVE MODE")
+        command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+        await asyncio.to_thread(worker.wait_for_line, "unavailable")  # after 5 s
+        assert await deliveries(client) == 1
+        somebody.rollback()
+
+    await commander.outcome(command)
+    await client.close()
+
+
+@pytest.mark.parametrize(("times", "event"), [(24, "completed"), (25, "rejected")])
+async def test_what_no_worker_comes_to_an_end_with_is_given_up_after_many_deliveries(
+    own_system: System, times: int, event: str
+):
+    own_system.start_servers()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entity = await caller.create()
+    worker.stop()
+    command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+    crashing = await client.jetstream().pull_subscribe_bind(
+        subjects.COMMANDS_CONSUMER, subjects.COMMANDS_STREAM
+    )
+    for _ in range(times):
+        (message,) = await crashing.fetch(1)
+        await message.nak()
+
+    own_system.start_worker()
+
+    assert (await commander.outcome(command))["type"] == f"library.deployment.{event}.v1"
+    await all_are_settled(client)
+    assert await dead(client) == (event == "rejected")
+    await client.close()
+
+
+async def test_a_refusal_is_one_event_though_nobody_heard_that_it_was_committed(own_system: System):
+    own_system.start_servers()
+    client = await nats.connect(own_system.nats_url)
+    port = re.search(r":(\d+)/", own_system.database_url)
+    assert port is not None
+    async with Proxy(int(port[1])) as proxy:
+        worker = own_system.start_worker(
+            LIBRARY_DATABASE_URL=own_system.database_url.replace(port[0], f":{proxy.port}/")
+        )
+        await asyncio.to_thread(worker.wait_for_line, "relay_leads")
+        caller, commander = Caller(client), await Commander(client).start()
+        entity = await caller.create(health_status="unhealthy")
+        proxy.arm(b"library.deployment.rejected.v1", Moment.AFTER, Way.SILENCE)
+        command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+        await asyncio.to_thread(worker.wait_for_line, '"unavailable"')
+        assert rejected(own_system) == 1
+        proxy.heal()
+
+        await commander.outcome(command)
+        await all_are_settled(client)
+        assert rejected(own_system) == 1
+        await asyncio.to_thread(worker.stop)
+    await client.close()
