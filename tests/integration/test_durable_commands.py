@@ -260,15 +260,22 @@ async def test_commands_that_wait_when_their_worker_is_stopped_are_carried_out_b
     client = await nats.connect(own_system.nats_url)
     caller, commander = Caller(client), await Commander(client).start()
     entities = [await caller.create() for _ in range(10)]
-    own_system.postgres.stop()
-    commands = [await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity)) for entity in entities * 10]
-    worker.wait_for_line("unavailable")
 
-    stopped = asyncio.create_task(asyncio.to_thread(worker.stop))
-    while not stopped.done():
-        commands.append(await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entities[0])))
-    assert stopped.result() == 0
-    own_system.postgres.start()
+    async def send(so_many: int) -> list[str]:
+        return [
+            await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entities[number % 10]))
+            for number in range(so_many)
+        ]
+
+    with closing(psycopg2.connect(own_system.database_url)) as somebody:
+        somebody.cursor().execute("LOCK TABLE entities IN EXCLUSIVE MODE")
+        commands = await send(20)
+        await asyncio.to_thread(worker.wait_for_line, "unavailable")  # some are held by now
+        worker.popen.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(worker.wait_for_line, "worker_stopping")
+        commands += await send(300)
+        somebody.rollback()
+    assert await asyncio.to_thread(worker.stop) == 0
     own_system.start_worker()
 
     outcomes = [await commander.outcome(command) for command in commands]
@@ -361,7 +368,8 @@ async def test_a_refusal_is_one_event_though_nobody_heard_that_it_was_committed(
         await asyncio.to_thread(worker.wait_for_line, "relay_leads")
         caller, commander = Caller(client), await Commander(client).start()
         entity = await caller.create(health_status="unhealthy")
-        proxy.arm(b"library.deployment.rejected.v1", Moment.AFTER, Way.SILENCE)
+        event = f"library.events.deployment.rejected.staging.{entity['entity_id']}"
+        proxy.arm(event.encode(), Moment.AFTER, Way.SILENCE)
         command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
         await asyncio.to_thread(worker.wait_for_line, '"unavailable"')
         assert rejected(own_system) == 1
