@@ -6,7 +6,6 @@ import re
 import signal
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import nats
@@ -16,53 +15,15 @@ from nats.aio.client import Client
 from nats.js.api import ConsumerInfo
 
 from contracts import subjects
+from tests.commander import Commander, dead, deploy_of
 from tests.conftest import Caller
 from tests.faults.proxy import Moment, Proxy, Way
 from tests.system import System, eventually
 
 
-class Commander:
-    """Publishes commands and awaits the events that answer them."""
-
-    def __init__(self, client: Client) -> None:
-        self.jetstream = client.jetstream()
-        self._outcomes: dict[str, dict[str, Any]] = {}
-
-    async def start(self) -> "Commander":
-        self._subscription = await self.jetstream.subscribe(
-            subjects.EVENTS_WILDCARD, ordered_consumer=True, deliver_policy=nats.js.api.DeliverPolicy.NEW
-        )
-        return self
-
-    async def send(self, subject: str, body: Any, command_id: str | None = None, **headers: str) -> str:
-        command_id = command_id or str(uuid4())
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        await self.jetstream.publish(subject, data, headers={"Nats-Msg-Id": command_id, **named})
-        return command_id
-
-    async def outcome(self, command_id: str, patience: float = 30) -> dict[str, Any]:
-        """The event that ends the command: what it came to."""
-        while command_id not in self._outcomes:
-            message = await self._subscription.next_msg(timeout=patience)
-            event = json.loads(message.data)
-            if event["type"].split(".")[2] in ("completed", "reactivated", "rejected"):
-                assert event["correlationid"] not in self._outcomes, "a second outcome"
-                self._outcomes[event["correlationid"]] = {**event, "on": message.subject}
-        return self._outcomes[command_id]
-
-
 @pytest.fixture
 async def commander(connection: Client) -> Commander:
     return await Commander(connection).start()
-
-
-def deploy_of(entity: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"entity_id": entity["entity_id"], "environment": "staging", "deployed_by": "commander", **fields}
-
-
-async def dead(client: Client, stream: str = subjects.DEAD_STREAM) -> int:
-    return (await client.jetstream().stream_info(stream)).state.messages
 
 
 async def test_a_command_is_carried_out_and_its_event_carries_its_id(caller: Caller, commander: Commander):
