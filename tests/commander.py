@@ -52,12 +52,13 @@ async def dead(client: Client, stream: str = subjects.DEAD_STREAM) -> int:
 
 
 async def publish_bytes(url: str, subject: str, block: bytes, body: bytes) -> None:
-    """Publish with these very header bytes, past what nats-py would write."""
+    """Publish with these very header bytes, past what nats-py would write; surrogates are bytes, too."""
     port = int(re.findall(r":(\d+)", url)[-1])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.readline()
+    named = subject.encode(errors="surrogateescape")
     size = len(block), len(block) + len(body)
     writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n')
-    writer.write(b"HPUB %s %d %d\r\n" % (subject.encode(), *size) + block + body + b"\r\nPING\r\n")
+    writer.write(b"HPUB %s %d %d\r\n" % (named, *size) + block + body + b"\r\nPING\r\n")
     assert await reader.readline() == b"PONG\r\n"
     writer.close()

@@ -122,13 +122,14 @@ async def test_what_fails_five_times_is_put_aside_and_rejected(
     assert letter["body"]["environment"] == "staging"
 
 
-@pytest.mark.parametrize("token", ["x" * 4050, "unknown"])
-async def test_what_came_on_an_unknown_subject_of_any_length_is_put_aside_and_can_only_be_dropped(
+@pytest.mark.parametrize("token", ["x" * 4050, "unknown", "\udcff"], ids=["long", "unknown", "no UTF-8"])
+async def test_what_came_on_any_unknown_subject_is_put_aside_and_can_only_be_dropped(
     system: System, connection: Client, caller: Caller, commander: Commander, token: str
 ):
     before = await dead(connection)
 
-    await connection.publish(f"library.commands.{token}", b"{}", headers={"Nats-Msg-Id": str(uuid4())})
+    block = f"NATS/1.0\r\nNats-Msg-Id: {uuid4()}\r\n\r\n".encode()
+    await publish_bytes(system.nats_url, f"library.commands.{token}", block, b"{}")
 
     await the_worker_goes_on(system, caller, commander)
     eventually_dead = await asyncio.to_thread(eventually, lambda: listed_last(system, before))
