@@ -1,5 +1,6 @@
 """Commands that were put aside: read them, send them again, drop them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,20 @@ from contracts import headers, subjects
 from contracts.ids import new_id
 from contracts.problems import ProblemError
 
-_OURS = (headers.DEAD_REASON, "Nats-Expected-Stream")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+def portable(carried: Mapping[str, str]) -> dict[str, str]:
+    """The headers that a message may bring to another stream.
+
+    Not those that tell nats-server what to do with a message, save its id, for they were meant for the stream
+    it came from; nor those with a name that nats-py reads, but writes to nobody.
+    """
+    return {
+        name: value
+        for name, value in carried.items()
+        if _NAME.fullmatch(name) and (name == headers.MESSAGE_ID or not name.lower().startswith("nats-"))
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +41,7 @@ class DeadLetter:
 
     @property
     def command(self) -> str:
-        """``deploy`` or ``rollback``."""
+        """``deploy`` or ``rollback``; ``_`` where it came on another subject."""
         return subjects.command_name(self.subject)
 
     @property
@@ -73,13 +87,19 @@ class DeadLetters:
         """Send a command again, under a new id, and take it out of the dead ones; the letter as it is sent.
 
         A new id, since the outcome of the old one may be a refusal that is stored. An ``Idempotency-Key`` of
-        its own stays.
+        its own stays. Raises ``ProblemError`` for what came on no command's subject.
         """
         letter = await self.get(number)
-        carried = {name: value for name, value in letter.carried.items() if name not in _OURS}
-        carried[headers.MESSAGE_ID] = str(new_id())
-        carried.pop(headers.DEADLINE, None)
         subject = subjects.durable_command(letter.command)
+        if subject not in subjects.COMMANDS:
+            raise ProblemError(
+                "invalid_request",
+                f"Dead command {number} came on no command's subject; it can only be dropped.",
+            )
+        carried = portable(letter.carried)
+        carried[headers.MESSAGE_ID] = str(new_id())
+        for ours in (headers.DEAD_REASON, headers.DEADLINE):
+            carried.pop(ours, None)
         await self._jetstream.publish(subject, letter.body, headers=carried)
         await self._jetstream.delete_msg(subjects.DEAD_STREAM, number)
         return DeadLetter(number, subject, letter.body, carried, letter.put_aside_at)

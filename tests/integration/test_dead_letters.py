@@ -1,16 +1,48 @@
 """``library dead``: from the shell, on the running product."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from nats.aio.client import Client
+from nats.js.api import RawStreamMsg
 
-from contracts import subjects
+from contracts import headers, subjects
+from contracts.dead_letters import portable
+from tests.commander import Commander, dead, deploy_of, publish_bytes
 from tests.conftest import Caller
 from tests.system import System, eventually
+
+DEPLOYS, UNKNOWN = "library.dead.commands.deploy", "library.dead.commands._"
+
+
+@pytest.fixture
+async def commander(connection: Client) -> Commander:
+    return await Commander(connection).start()
+
+
+async def put_aside(client: Client, before: int) -> RawStreamMsg:
+    """The letter that comes when there are so many; it is taken away."""
+    async with asyncio.timeout(15):
+        while await dead(client) == before:
+            await asyncio.sleep(0.02)
+    jetstream = client.jetstream()
+    last = (await jetstream.stream_info(subjects.DEAD_STREAM)).state.last_seq
+    letter = await jetstream.get_msg(subjects.DEAD_STREAM, last)
+    await jetstream.delete_msg(subjects.DEAD_STREAM, last)
+    return letter
+
+
+async def the_worker_goes_on(system: System, caller: Caller, commander: Commander) -> None:
+    """A good command is carried out, and no process has ended."""
+    command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(await caller.create()))
+    assert (await commander.outcome(command))["type"] == "library.deployment.completed.v1"
+    assert system.workers[0].popen.poll() is None
+    assert not [line for line in system.workers[0].lines if "nats_closed" in line or "nats_disc" in line]
 
 
 def library(system: System, *words: str) -> tuple[int, str]:
@@ -88,3 +120,101 @@ async def test_what_fails_five_times_is_put_aside_and_rejected(
     assert event["data"]["problem"]["code"] == "internal_error"
     letter = eventually(lambda: listed(system, entity["entity_id"]))
     assert letter["body"]["environment"] == "staging"
+
+
+@pytest.mark.parametrize("token", ["x" * 4050, "unknown", "\udcff"], ids=["long", "unknown", "no UTF-8"])
+async def test_what_came_on_any_unknown_subject_is_put_aside_and_can_only_be_dropped(
+    system: System, connection: Client, caller: Caller, commander: Commander, token: str
+):
+    before = await dead(connection)
+
+    block = f"NATS/1.0\r\nNats-Msg-Id: {uuid4()}\r\n\r\n".encode()
+    await publish_bytes(system.nats_url, f"library.commands.{token}", block, b"{}")
+
+    await the_worker_goes_on(system, caller, commander)
+    eventually_dead = await asyncio.to_thread(eventually, lambda: listed_last(system, before))
+    assert (eventually_dead["command"], eventually_dead["body"]) == ("_", {})
+    number = str(eventually_dead["number"])
+    status, out = await asyncio.to_thread(library, system, "retry", number)
+    assert (status, json.loads(out)["code"]) == (1, "invalid_request")
+    letter = await put_aside(connection, before)
+    assert letter.subject == UNKNOWN
+
+
+def listed_last(system: System, before: int) -> dict[str, Any] | None:
+    _, out = library(system, "list")
+    found = json.loads(out)["dead"]
+    return found[-1] if len(found) > before else None
+
+
+async def test_what_its_reason_makes_larger_than_a_message_is_put_aside_with_the_beginning_of_its_body(
+    system: System, connection: Client, caller: Caller, commander: Commander
+):
+    before, command_id = await dead(connection), str(uuid4())
+    block = f"NATS/1.0\r\nNats-Msg-Id: {command_id}\r\n\r\n".encode()
+    body = b"[" * (connection.max_payload - len(block))
+
+    await publish_bytes(system.nats_url, subjects.COMMAND_DEPLOY, block, body)
+
+    event = await commander.outcome(command_id)
+    assert event["data"]["problem"]["code"] == "payload_too_large"
+    letter = await put_aside(connection, before)
+    assert letter.data
+    assert len(body) - 1000 < len(letter.data) < len(body)
+    assert letter.headers
+    assert "Only the beginning of its body is kept" in letter.headers[headers.DEAD_REASON]
+    await the_worker_goes_on(system, caller, commander)
+
+
+async def test_more_of_headers_than_a_stream_stores_beside_the_reason_is_left_out(
+    system: System, connection: Client, caller: Caller, commander: Commander
+):
+    before, command_id = await dead(connection), str(uuid4())
+    await commander.send(subjects.COMMAND_DEPLOY, b"{", command_id, Short="kept", Long="x" * 65_400)
+
+    event = await commander.outcome(command_id)
+    assert event["data"]["problem"]["code"] == "invalid_request"
+    letter = await put_aside(connection, before)
+    assert letter.headers
+    assert {*letter.headers} == {"Nats-Msg-Id", "Short", headers.DEAD_REASON}
+    await the_worker_goes_on(system, caller, commander)
+
+
+async def test_headers_that_were_meant_for_nats_server_or_that_nobody_may_write_are_left_out(
+    system: System, connection: Client, caller: Caller, commander: Commander
+):
+    before, command_id = await dead(connection), str(uuid4())
+    block = (
+        "NATS/1.0\r\n"
+        f"Nats-Msg-Id: {command_id}\r\n"
+        f"Nats-Expected-Stream: {subjects.COMMANDS_STREAM}\r\n"
+        "X@Y: 1\r\n"
+        "a/b: 2\r\n"
+        "Custom: kept\r\n"
+        "\r\n"
+    ).encode()
+
+    await publish_bytes(system.nats_url, subjects.COMMAND_DEPLOY, block, b"{")
+
+    event = await commander.outcome(command_id)
+    assert event["data"]["problem"]["code"] == "invalid_request"
+    letter = await put_aside(connection, before)
+    assert letter.subject == DEPLOYS
+    assert letter.headers
+    assert {*letter.headers} == {"Nats-Msg-Id", "Custom", headers.DEAD_REASON}
+    await the_worker_goes_on(system, caller, commander)
+
+
+def test_of_headers_that_nats_server_reads_a_letter_brings_its_id_alone():
+    told = (
+        "Nats-Expected-Last-Sequence",
+        "Nats-Batch-Id",
+        "Nats-TTL",
+        "Nats-Rollup",
+        "Nats-Schedule",
+        "nats-x",
+    )
+    assert portable({**dict.fromkeys(told, "1"), "Nats-Msg-Id": "1", "Natsy": "1"}) == {
+        "Nats-Msg-Id": "1",
+        "Natsy": "1",
+    }

@@ -2,62 +2,28 @@
 
 import asyncio
 import json
+import re
 import signal
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import nats
+import psycopg2
 import pytest
 from nats.aio.client import Client
+from nats.js.api import ConsumerInfo
 
 from contracts import subjects
+from tests.commander import Commander, dead, deploy_of
 from tests.conftest import Caller
+from tests.faults.proxy import Moment, Proxy, Way
 from tests.system import System, eventually
-
-
-class Commander:
-    """Publishes commands and awaits the events that answer them."""
-
-    def __init__(self, client: Client) -> None:
-        self.jetstream = client.jetstream()
-        self._outcomes: dict[str, dict[str, Any]] = {}
-
-    async def start(self) -> "Commander":
-        self._subscription = await self.jetstream.subscribe(
-            subjects.EVENTS_WILDCARD, ordered_consumer=True, deliver_policy=nats.js.api.DeliverPolicy.NEW
-        )
-        return self
-
-    async def send(self, subject: str, body: Any, command_id: str | None = None, **headers: str) -> str:
-        command_id = command_id or str(uuid4())
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        await self.jetstream.publish(subject, data, headers={"Nats-Msg-Id": command_id, **named})
-        return command_id
-
-    async def outcome(self, command_id: str, patience: float = 30) -> dict[str, Any]:
-        """The event that ends the command: what it came to."""
-        while command_id not in self._outcomes:
-            message = await self._subscription.next_msg(timeout=patience)
-            event = json.loads(message.data)
-            if event["type"].split(".")[2] in ("completed", "reactivated", "rejected"):
-                assert event["correlationid"] not in self._outcomes, "a second outcome"
-                self._outcomes[event["correlationid"]] = {**event, "on": message.subject}
-        return self._outcomes[command_id]
 
 
 @pytest.fixture
 async def commander(connection: Client) -> Commander:
     return await Commander(connection).start()
-
-
-def deploy_of(entity: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"entity_id": entity["entity_id"], "environment": "staging", "deployed_by": "commander", **fields}
-
-
-async def dead(client: Client, stream: str = subjects.DEAD_STREAM) -> int:
-    return (await client.jetstream().stream_info(stream)).state.messages
 
 
 async def test_a_command_is_carried_out_and_its_event_carries_its_id(caller: Caller, commander: Commander):
@@ -218,3 +184,162 @@ async def test_a_command_outlasts_an_outage_of_the_database(own_system: System):
     await client.close()
     assert event["type"] == "library.deployment.completed.v1"
     eventually(lambda: own_system.sql("SELECT count(*) FROM outbox") == [(0,)])
+
+
+async def consumer(client: Client) -> ConsumerInfo:
+    return await client.jetstream().consumer_info(subjects.COMMANDS_STREAM, subjects.COMMANDS_CONSUMER)
+
+
+async def deliver_again_after(client: Client, seconds: float) -> None:
+    """Have the stream wait only so long for an acknowledgement."""
+    config = (await consumer(client)).config
+    await client.jetstream().add_consumer(subjects.COMMANDS_STREAM, config.evolve(ack_wait=seconds))
+
+
+async def deliveries(client: Client) -> int:
+    return (await consumer(client)).delivered.consumer_seq
+
+
+async def all_are_settled(client: Client) -> None:
+    """Wait until the stream of commands is empty."""
+    async with asyncio.timeout(30):
+        while await dead(client, subjects.COMMANDS_STREAM):
+            await asyncio.sleep(0.02)
+
+
+def rejected(system: System) -> int:
+    ((count,),) = system.sql("SELECT count(*) FROM events WHERE type = 'library.deployment.rejected.v1'")
+    return count
+
+
+async def test_commands_that_wait_when_their_worker_is_stopped_are_carried_out_by_the_next(
+    own_system: System,
+):
+    own_system.start_servers()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entities = [await caller.create() for _ in range(10)]
+
+    async def send(so_many: int) -> list[str]:
+        return [
+            await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entities[number % 10]))
+            for number in range(so_many)
+        ]
+
+    with closing(psycopg2.connect(own_system.database_url)) as somebody:
+        somebody.cursor().execute("LOCK TABLE entities IN EXCLUSIVE MODE")
+        commands = await send(20)
+        await asyncio.to_thread(worker.wait_for_line, "unavailable")  # some are held by now
+        worker.popen.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(worker.wait_for_line, "worker_stopping")
+        commands += await send(300)
+        somebody.rollback()
+    assert await asyncio.to_thread(worker.stop) == 0
+    own_system.start_worker()
+
+    outcomes = [await commander.outcome(command) for command in commands]
+    assert {event["type"] for event in outcomes} == {"library.deployment.completed.v1"}
+    assert await dead(client) == 0
+    assert own_system.sql("SELECT count(*) FROM deployments") == [(len(commands),)]
+    await client.close()
+
+
+async def test_to_wait_in_a_worker_is_no_try_however_often_the_stream_delivers_it_meanwhile(
+    own_system: System,
+):
+    own_system.start_servers()
+    own_system.start_worker().wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entity = await caller.create()
+    await deliver_again_after(client, 0.4)
+    with closing(psycopg2.connect(own_system.database_url)) as somebody:
+        somebody.cursor().execute("LOCK TABLE entities IN EXCLUSIVE MODE")
+        command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+        async with asyncio.timeout(30):
+            while await deliveries(client) < 8:
+                await asyncio.sleep(0.02)
+        somebody.rollback()
+
+    event = await commander.outcome(command)
+    await all_are_settled(client)
+    assert event["type"] == "library.deployment.completed.v1"
+    assert await dead(client) == 0
+    assert rejected(own_system) == 0
+    await client.close()
+
+
+async def test_what_waits_in_a_worker_is_not_delivered_again(own_system: System):
+    own_system.start_servers()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entity = await caller.create()
+    await deliver_again_after(client, 4)
+    with closing(psycopg2.connect(own_system.database_url)) as somebody:
+        somebody.cursor().execute("LOCK TABLE entities IN EXCLUSIVE MODE")
+        command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+        await asyncio.to_thread(worker.wait_for_line, "unavailable")  # after 5 s
+        assert await deliveries(client) == 1
+        somebody.rollback()
+
+    await commander.outcome(command)
+    await client.close()
+
+
+@pytest.mark.parametrize(("times", "event"), [(24, "completed"), (25, "rejected")])
+async def test_what_no_worker_comes_to_an_end_with_is_given_up_after_many_deliveries(
+    own_system: System, times: int, event: str
+):
+    own_system.start_servers()
+    worker = own_system.start_worker()
+    worker.wait_for_line("worker_ready")
+    client = await nats.connect(own_system.nats_url)
+    caller, commander = Caller(client), await Commander(client).start()
+    entity = await caller.create()
+    worker.stop()
+    command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+    crashing = await client.jetstream().pull_subscribe_bind(
+        subjects.COMMANDS_CONSUMER, subjects.COMMANDS_STREAM
+    )
+    for _ in range(times):
+        (message,) = await crashing.fetch(1)
+        await message.nak()
+
+    own_system.start_worker()
+
+    assert (await commander.outcome(command))["type"] == f"library.deployment.{event}.v1"
+    await all_are_settled(client)
+    assert await dead(client) == (event == "rejected")
+    await client.close()
+
+
+async def test_a_refusal_is_one_event_though_nobody_heard_that_it_was_committed(own_system: System):
+    own_system.start_servers()
+    client = await nats.connect(own_system.nats_url)
+    port = re.search(r":(\d+)/", own_system.database_url)
+    assert port is not None
+    async with Proxy(int(port[1])) as proxy:
+        worker = own_system.start_worker(
+            LIBRARY_DATABASE_URL=own_system.database_url.replace(port[0], f":{proxy.port}/")
+        )
+        await asyncio.to_thread(worker.wait_for_line, "relay_leads")
+        caller, commander = Caller(client), await Commander(client).start()
+        entity = await caller.create(health_status="unhealthy")
+        for _ in range(4):  # what a session has prepared goes with the commit, in one piece
+            await commander.outcome(await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity)))
+        event = f"library.events.deployment.rejected.staging.{entity['entity_id']}"
+        proxy.arm(event.encode(), Moment.AFTER, Way.SILENCE)
+        command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))
+        await asyncio.to_thread(worker.wait_for_line, '"unavailable"')
+        assert rejected(own_system) == 5
+        proxy.heal()
+
+        await commander.outcome(command)
+        await all_are_settled(client)
+        assert rejected(own_system) == 5
+        await asyncio.to_thread(worker.stop)
+    await client.close()

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import signal
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import nats
 import psutil
+import psycopg2
 import pytest
 
 from contracts import headers, subjects
@@ -62,6 +65,17 @@ async def test_it_is_answered_with_the_outcome_when_an_agent_gives_its_word(test
         answered = json.loads((await reply).data)
         assert answered == decided
         assert answered["status"] == status
+
+
+async def test_it_is_held_whatever_numbers_its_configuration_has(testing, system, caller):
+    entity = await caller.create(config={"longest": 10**4299, "large": 1e308, "small": 1e-308})
+    reply = waiting_deploy(caller, entity)
+    (deployment,) = await accepted(system, entity)
+
+    decided = await testing.confirm(deployment)
+
+    assert json.loads((await reply).data) == decided
+    assert decided["status"] == "active"
 
 
 async def test_silence_is_an_outcome_too(testing, system, caller):
@@ -151,4 +165,33 @@ async def test_the_word_may_come_through_another_worker_and_one_that_stops_answe
 
         answered = json.loads((await asyncio.wait_for(replies[0], 5)).data)
         assert answered["status"] == "deploying"
+    await connection.close()
+
+
+async def test_a_worker_that_stops_lets_those_that_wait_go_before_all_that_it_still_has_to_do(
+    own_system,
+):
+    own_system.start()
+    (worker,) = own_system.workers
+    connection = await nats.connect(own_system.nats_url)
+    caller = Caller(connection)
+    async with place(caller, "testing", activation="confirmed"):
+        entities = [await caller.create() for _ in range(2)]
+        waits = waiting_deploy(caller, entities[0], 25.0)
+        await accepted(own_system, entities[0])
+        with closing(psycopg2.connect(own_system.database_url)) as somebody:
+            somebody.cursor().execute("LOCK TABLE entities IN EXCLUSIVE MODE")
+            stuck = [waiting_deploy(caller, entities[1], 25.0) for _ in range(200)]
+            status = {}
+            while status.get("queued_commands", 0) < 100:
+                status = (await caller.ask(subjects.STATUS_GET))["worker"]
+            worker.popen.send_signal(signal.SIGTERM)
+
+            answered = json.loads((await asyncio.wait_for(waits, 12)).data)
+
+            assert answered["status"] == "deploying"
+            assert not any(each.done() for each in stuck)
+        assert await asyncio.to_thread(worker.stop) == 0
+        await asyncio.gather(*stuck)
+        own_system.start_worker().wait_for_line("worker_ready")
     await connection.close()

@@ -5,6 +5,7 @@ to the database, no batch. An event is a hint to look again, and there is a look
 """
 
 import asyncio
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
+import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -22,6 +23,8 @@ from worker.dispatch.answer import Answer
 from worker.dispatch.dispatcher import Ticket
 from worker.domain.command import Command
 from worker.domain.facts import WAITING
+
+log = structlog.get_logger()
 
 LONGEST_SECONDS = 30.0
 """For so long a reply is held whose caller named no deadline."""
@@ -52,14 +55,20 @@ class HeldReplies:
             changed.set()
 
     def wants(self, command: Command[Any], answer: Answer) -> bool:
-        """Whether the reply is one to hold."""
-        return (
-            len(self._changes) < MOST
-            and command.operation == subjects.DEPLOY_REQUEST
-            and command.request.wait
-            and answer.code is None
-            and _undecided(answer) is not None
-        )
+        """Whether the reply is one to hold; where that cannot be told it is not."""
+        if (
+            self._stopping
+            or len(self._changes) >= MOST
+            or command.operation != subjects.DEPLOY_REQUEST
+            or not command.request.wait
+            or answer.code is not None
+        ):
+            return False
+        try:
+            return _undecided(answer) is not None
+        except Exception:
+            log.exception("reply_not_held", **command.names)
+            return False
 
     async def outcome(self, command: Command[Any], answer: Answer) -> Answer:
         """The answer with the deployment as it is once it is decided, or when the time is over."""
@@ -112,8 +121,8 @@ class HeldReplies:
 
 
 def _undecided(answer: Answer) -> _Place | None:
-    """The deployment that an answer shows, if it is not decided yet."""
-    shown = orjson.loads(answer.body)
+    """The deployment that an answer shows, if it is not decided yet; numbers may have any length."""
+    shown = json.loads(answer.body, parse_int=str, parse_float=str)
     if shown["status"] not in WAITING:
         return None
     events = subjects.watched_events(shown["entity_id"], shown["environment"])

@@ -5,7 +5,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -35,7 +35,8 @@ from worker.store import schema
 from worker.store.recent import RecentEvents
 
 log = structlog.get_logger()
-_DRAIN_SECONDS = 7.5
+_DRAIN_SECONDS, _SETTLED_SECONDS, _FLUSHED_SECONDS = 7.5, 8.0, 8.25
+"""By when, from the signal on, all is answered, the answers are written, and the server has them."""
 _LAST_EVENTS_SECONDS = 1.0
 _STOP_SECONDS = 9.5
 
@@ -48,6 +49,16 @@ async def _flush(client: Client) -> None:
     """Have the server see all that was written: nats-py's ping overtakes what it still buffers, once."""
     await client.flush()
     await client.flush()
+
+
+async def _done_by(when: float, doing: Coroutine[Any, Any, None]) -> bool:
+    """Whether it is done by then, on the loop's clock; it is not done any further after that."""
+    try:
+        async with asyncio.timeout_at(when):
+            await doing
+    except TimeoutError:
+        return False
+    return True
 
 
 class Worker:
@@ -122,6 +133,7 @@ class Worker:
         await _flush(client)
         self._tasks = [
             asyncio.create_task(self.relay.run()),
+            asyncio.create_task(self.durable.keep_away()),
             asyncio.create_task(self.connectivity.watch(self.settings.disconnected_exit)),
             asyncio.create_task(self.relay_connectivity.watch(self.settings.disconnected_exit)),
             asyncio.create_task(keep_house(self.engines.writes, lambda: self.relay.leads)),
@@ -138,22 +150,24 @@ class Worker:
         last_resort = threading.Timer(_STOP_SECONDS, self._end)
         last_resort.daemon = True
         last_resort.start()
+        now = asyncio.get_running_loop().time()
         self.durable.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                await asyncio.gather(*map(self._drain_subscriber, self.broker.subscribers))
-                await asyncio.to_thread(self.dispatcher.drain, _DRAIN_SECONDS)
-                self.ingress.held.stop()
-                await self.deliveries.settled()
-                if self.broker.connection.is_connected:
-                    await _flush(self.broker.connection)
-                self._answered = True
+        self.ingress.held.stop()
+        drained = await _done_by(now + _DRAIN_SECONDS, self._drain_requests())
+        settled = await _done_by(now + _SETTLED_SECONDS, self.deliveries.settled())
+        if self.broker.connection.is_connected:
+            settled &= await _done_by(now + _FLUSHED_SECONDS, _flush(self.broker.connection))
+        self._answered = drained and settled
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_EVENTS_SECONDS):
                 await self.relay.caught_up()
         await self._cancel_tasks()
         await asyncio.to_thread(self.dispatcher.close)
         await self._relay_connection.close()
+
+    async def _drain_requests(self) -> None:
+        await asyncio.gather(self.durable.stopped(), *map(self._drain_subscriber, self.broker.subscribers))
+        await asyncio.to_thread(self.dispatcher.drain, _DRAIN_SECONDS)
 
     async def _cancel_tasks(self) -> None:
         """Cancel until all have ended: ``asyncio.wait_for``, in nats-py, may swallow a cancellation."""
