@@ -47,6 +47,8 @@ COMMANDS_CONSUMER = "library-worker"
 
 DEAD_STREAM = "LIBRARY_DEAD"
 DEAD_WILDCARD = "library.dead.>"
+UNKNOWN_COMMAND = "_"
+"""In the place of a durable command's name where it came on a subject that is no command's."""
 
 ACTIVE_BUCKET = "library-active"
 PENDING_BUCKET = "library-pending"

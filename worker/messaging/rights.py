@@ -50,7 +50,7 @@ WORKER: Final = Rights(
         subjects.deployment_event("completed", "production", _ID),
         subjects.entity_event("updated", _ID),
         subjects.environment_event("updated", "production"),
-        *(subjects.dead_letter(command) for command in subjects.COMMANDS),
+        *(subjects.dead_letter(command) for command in (*subjects.COMMANDS, subjects.UNKNOWN_COMMAND)),
         *(
             subjects.bucket_subject(name, _PLACE)
             for name in (subjects.ACTIVE_BUCKET, subjects.PENDING_BUCKET)

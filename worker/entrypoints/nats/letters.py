@@ -9,7 +9,6 @@ from contracts import headers, subjects
 from contracts.dead_letters import portable
 from contracts.problems import ProblemError
 
-_UNKNOWN = "_"
 _REASON_CHARACTERS = 500
 _SHORTENED = " (Only the beginning of its body is kept.)"
 _HEADER_BYTES = 65_535
@@ -43,7 +42,7 @@ def letter(message: Msg, problem: ProblemError, max_payload: int) -> Letter:
 
 def _subject(came_on: str) -> str:
     """Where it goes; a token that nobody knows may be anything, longer than nats-server reads at that."""
-    return subjects.dead_letter(came_on if came_on in subjects.COMMANDS else _UNKNOWN)
+    return subjects.dead_letter(came_on if came_on in subjects.COMMANDS else subjects.UNKNOWN_COMMAND)
 
 
 def _fitting(carried: Mapping[str, str], room: int) -> dict[str, str]:
