@@ -28,27 +28,30 @@ def through(variable: str, url: Callable[[Plant], str]) -> Callable[[Plant], Awa
 
 
 def striking(marks: Sequence[bytes], way: Way) -> Strike:
-    """Strike at each mark, before it and after it, in turn."""
+    """Strike at each mark, before it and after it, in turn; once at the least."""
 
     async def strike(plant: Plant, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds - 1.5
+        struck = 0
         moments = list(product(marks, Moment))
         random.shuffle(moments)
         for mark, moment in cycle(moments):
             await asyncio.sleep(random.uniform(_PAUSE / 2, _PAUSE * 3 / 2))
             if loop.time() > until:
-                return
+                break
             plant.proxy.arm(mark, moment, way)
             try:
                 await asyncio.wait_for(plant.proxy.struck.wait(), max(0.0, until + 1.0 - loop.time()))
             except TimeoutError:
                 plant.proxy.heal()
-                return
+                break
+            struck += 1
             if way is Way.SILENCE:
                 await asyncio.sleep(random.uniform(2.0, max(3.0, min(_LONGEST_SILENCE, seconds / 4))))
                 plant.proxy.heal()
                 await asyncio.sleep(1.0)
+        assert struck, "no mark came by: the fault was none"
 
     return strike
 

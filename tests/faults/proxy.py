@@ -4,8 +4,8 @@ import asyncio
 from enum import Enum
 from typing import Self
 
-COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
-"""psycopg2's commit, a simple query of PostgreSQL's protocol, which it sends in one piece."""
+COMMIT = b"COMMIT\x00"
+"""The end of a simple query of PostgreSQL's protocol that commits, alone or behind all that is written."""
 ANSWER = b"PUB _INBOX."
 """A reply of the worker's, of NATS's protocol; HPUB with headers."""
 BATCH = b"Nats-Batch-Commit"
