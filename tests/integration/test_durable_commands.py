@@ -18,7 +18,7 @@ from contracts import subjects
 from tests.commander import Commander, dead, deploy_of
 from tests.conftest import Caller
 from tests.faults.proxy import Moment, Proxy, Way
-from tests.system import System, eventually
+from tests.system import Process, System, eventually
 
 
 @pytest.fixture
@@ -124,12 +124,17 @@ async def test_a_command_without_an_id_is_put_aside(connection: Client, caller: 
     assert (await caller.entity(entity))["status"] == "registered"
 
 
+async def started(system: System) -> tuple[Process, Client, Caller, Commander]:
+    """Servers and a worker that is ready, and who asks it and commands it, on a connection."""
+    system.start_servers()
+    worker = system.start_worker()
+    worker.wait_for_line("worker_ready")
+    client = await nats.connect(system.nats_url)
+    return worker, client, Caller(client), await Commander(client).start()
+
+
 async def test_two_hundred_commands_are_done_once_though_a_worker_is_killed_among_them(own_system: System):
-    own_system.start_servers()
-    victim = own_system.start_worker()
-    victim.wait_for_line("worker_ready")
-    client = await nats.connect(own_system.nats_url)
-    caller, commander = Caller(client), await Commander(client).start()
+    victim, client, caller, commander = await started(own_system)
     entities = [await caller.create() for _ in range(10)]
 
     commands = []
@@ -148,10 +153,7 @@ async def test_two_hundred_commands_are_done_once_though_a_worker_is_killed_amon
 
 
 async def test_commands_wait_while_no_worker_runs_and_keep_their_order(own_system: System):
-    own_system.start_servers()
-    own_system.start_worker().wait_for_line("worker_ready")
-    client = await nats.connect(own_system.nats_url)
-    caller, commander = Caller(client), await Commander(client).start()
+    _, client, caller, commander = await started(own_system)
     entity = await caller.create()
     own_system.workers.pop().stop()
 
@@ -168,11 +170,7 @@ async def test_commands_wait_while_no_worker_runs_and_keep_their_order(own_syste
 
 
 async def test_a_command_outlasts_an_outage_of_the_database(own_system: System):
-    own_system.start_servers()
-    worker = own_system.start_worker()
-    worker.wait_for_line("worker_ready")
-    client = await nats.connect(own_system.nats_url)
-    caller, commander = Caller(client), await Commander(client).start()
+    worker, client, caller, commander = await started(own_system)
     entity = await caller.create()
     own_system.postgres.stop()
 
@@ -215,11 +213,7 @@ def rejected(system: System) -> int:
 async def test_commands_that_wait_when_their_worker_is_stopped_are_carried_out_by_the_next(
     own_system: System,
 ):
-    own_system.start_servers()
-    worker = own_system.start_worker()
-    worker.wait_for_line("worker_ready")
-    client = await nats.connect(own_system.nats_url)
-    caller, commander = Caller(client), await Commander(client).start()
+    worker, client, caller, commander = await started(own_system)
     entities = [await caller.create() for _ in range(10)]
 
     async def send(so_many: int) -> list[str]:
@@ -249,10 +243,7 @@ async def test_commands_that_wait_when_their_worker_is_stopped_are_carried_out_b
 async def test_to_wait_in_a_worker_is_no_try_however_often_the_stream_delivers_it_meanwhile(
     own_system: System,
 ):
-    own_system.start_servers()
-    own_system.start_worker().wait_for_line("worker_ready")
-    client = await nats.connect(own_system.nats_url)
-    caller, commander = Caller(client), await Commander(client).start()
+    _, client, caller, commander = await started(own_system)
     entity = await caller.create()
     await deliver_again_after(client, 0.4)
     with closing(psycopg2.connect(own_system.database_url)) as somebody:
@@ -272,11 +263,7 @@ async def test_to_wait_in_a_worker_is_no_try_however_often_the_stream_delivers_i
 
 
 async def test_what_waits_in_a_worker_is_not_delivered_again(own_system: System):
-    own_system.start_servers()
-    worker = own_system.start_worker()
-    worker.wait_for_line("worker_ready")
-    client = await nats.connect(own_system.nats_url)
-    caller, commander = Caller(client), await Commander(client).start()
+    worker, client, caller, commander = await started(own_system)
     entity = await caller.create()
     await deliver_again_after(client, 4)
     with closing(psycopg2.connect(own_system.database_url)) as somebody:
@@ -294,11 +281,7 @@ async def test_what_waits_in_a_worker_is_not_delivered_again(own_system: System)
 async def test_what_no_worker_comes_to_an_end_with_is_given_up_after_many_deliveries(
     own_system: System, times: int, event: str
 ):
-    own_system.start_servers()
-    worker = own_system.start_worker()
-    worker.wait_for_line("worker_ready")
-    client = await nats.connect(own_system.nats_url)
-    caller, commander = Caller(client), await Commander(client).start()
+    worker, client, caller, commander = await started(own_system)
     entity = await caller.create()
     worker.stop()
     command = await commander.send(subjects.COMMAND_DEPLOY, deploy_of(entity))

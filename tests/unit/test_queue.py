@@ -154,7 +154,9 @@ def test_of_those_who_wait_the_one_that_came_last_is_woken_first_and_in_the_end_
     queue, served = CommandQueue(9), []
 
     def wait_for_one(name):
-        served.append((name, take(queue, 1).items))
+        taken = queue.take(1)
+        served.append((name, taken.items))
+        queue.settle(taken)
 
     waiters = [threading.Thread(target=wait_for_one, args=[name]) for name in ("early", "late", "last")]
     for number, waiter in enumerate(waiters):

@@ -202,7 +202,7 @@ class _Takers:
     """Threads that wait for something to take; its methods need the lock.
 
     The one that came last is woken first: what it last used, its session in the database above all, is still
-    in the processor's caches. Threads woken in turn, as ``Condition`` does it, made a lone deploy 5 % slower.
+    in the processor's caches. Woken in turn, as by ``Condition``, they made a lone deploy a tenth slower.
     """
 
     def __init__(self, lock: threading.Lock) -> None:

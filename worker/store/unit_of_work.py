@@ -89,8 +89,8 @@ def connect(
     ``autocommit`` is for those who use ``run`` and ``read`` alone, which begin and commit by themselves.
     ``by_key`` is for prepared statements that look up by key: they are planned once a connection, while the
     tables are young, and their plans kept long after, so plans that scan are ruled out. ``patient`` is for an
-    operator's work on whole tables: statements take as long as they need, and a server that pauses is not
-    taken for dead.
+    operator's work on whole tables: statements take as long as they need, a server that pauses is not taken
+    for dead, and one that takes no writes will do.
     """
     options = _SESSION + ("" if patient else _LIMITS) + (_BY_KEY if by_key else "")
     engine = sqlalchemy.create_engine(
